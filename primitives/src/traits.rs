@@ -1,0 +1,196 @@
+//! How the pallets reach each other. A pallet knows these traits, never another pallet.
+//!
+//! ```text
+//! proof-of-training ──JobEscrow──> job-escrow ──Providers──> provider-staking
+//!         │                            │
+//!         └────────Providers───────────┼──────────────────────────^
+//!                                      └──ProofOfTraining──> proof-of-training
+//! ```
+
+use alloc::vec::Vec;
+
+use sp_arithmetic::Permill;
+use sp_runtime::{DispatchError, DispatchResult};
+
+use crate::{
+    job::{ExecutionClass, JobSpec},
+    machine::{Failure, JobState},
+    provider::{Hardware, ProviderView},
+    Balance, BlockNumber, JobId, ModelId, H256,
+};
+
+/// Public randomness for drawing audits.
+pub trait EpochRandomness {
+    /// The latest randomness, and the first block of the epoch whose VRF outputs made it; `None` while the chain is
+    /// too young to have any. A commitment made before that block cannot have known or shaped the randomness.
+    fn latest() -> Option<(H256, BlockNumber)>;
+}
+
+/// What happened to a slashed bond, in planck.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slashed {
+    /// Taken from the provider's pool.
+    pub taken: Balance,
+    /// Paid to the customer.
+    pub compensated: Balance,
+    /// Burned.
+    pub burned: Balance,
+}
+
+/// Provider staking, as the other pallets use it.
+pub trait Providers<AccountId> {
+    /// The provider whose operator key is `operator`.
+    fn provider_of_operator(operator: &AccountId) -> Option<AccountId>;
+    /// A registered provider.
+    fn provider(provider: &AccountId) -> Option<ProviderView<AccountId>>;
+    /// Active providers of an execution class with their stake (self-bond and delegations), in the order of their
+    /// accounts. At most as many as the registry holds.
+    fn active_of_class(class: &ExecutionClass) -> Vec<(AccountId, Balance)>;
+    /// The account that holds a provider's pool; income is sent there.
+    fn pool_account(provider: &AccountId) -> AccountId;
+    /// Sets `amount` of the provider's pool aside as the bond of `job`.
+    ///
+    /// # Errors
+    /// If the provider is not active, or its free stake is below `amount`.
+    fn lock_bond(provider: &AccountId, job: JobId, amount: Balance) -> DispatchResult;
+    /// Frees the bond of `job`. Does nothing if there is none.
+    fn release_bond(provider: &AccountId, job: JobId);
+    /// Slashes `part` of the bond of `job` (rounded up) and frees the rest: up to `compensation` goes to `customer`,
+    /// what is left is burned. Never fails: takes what is there.
+    fn slash_bond(
+        provider: &AccountId,
+        job: JobId,
+        part: Permill,
+        customer: &AccountId,
+        compensation: Balance,
+    ) -> Slashed;
+    /// Books `amount` that has just arrived, free, on the pool account: `commission` of it to the provider, the rest
+    /// to self-bond and delegators by stake.
+    ///
+    /// # Errors
+    /// If the provider is unknown or arithmetic overflows; the caller then keeps the money where it was.
+    fn note_income(provider: &AccountId, amount: Balance, commission: Permill) -> DispatchResult;
+    /// Counts, for a provider's reputation, an audit that it answered, missed, or was overruled in.
+    fn note_audit(provider: &AccountId, outcome: AuditOutcome);
+    /// Counts, for a provider's reputation, a job that it finished or failed.
+    fn note_job(provider: &AccountId, finished: bool);
+}
+
+/// What became of an audit that a provider was drawn for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditOutcome {
+    /// Answered, and with the majority.
+    Answered,
+    /// Never answered.
+    Missed,
+    /// Answered, and the committee found otherwise.
+    Overruled,
+}
+
+/// What proof-of-training sees of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobView<AccountId> {
+    /// Who ordered and pays.
+    pub customer: AccountId,
+    /// The specification.
+    pub spec: JobSpec<AccountId>,
+    /// Where the job stands.
+    pub state: JobState,
+    /// The assignment, from [`JobState::Assigned`] on.
+    pub assignment: Option<Assignment<AccountId>>,
+    /// Unix time of the request, in milliseconds.
+    pub requested_at: u64,
+}
+
+/// What is frozen when a provider accepts.
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    codec::Encode,
+    codec::Decode,
+    codec::DecodeWithMemTracking,
+    codec::MaxEncodedLen,
+    scale_info::TypeInfo,
+)]
+pub struct Assignment<AccountId> {
+    /// Who trains.
+    pub provider: AccountId,
+    /// What the customer pays if every milestone is verified, in planck.
+    pub price: Balance,
+    /// The provider's commission.
+    pub commission: Permill,
+    /// The provider's machine.
+    pub hardware: Hardware,
+    /// The provider's price of a GPU hour, in planck.
+    pub price_per_gpu_hour: Balance,
+    /// The provider's bond for this job, in planck.
+    pub bond: Balance,
+    /// Block of the assignment.
+    pub assigned_at: BlockNumber,
+    /// Unix time of the start, in milliseconds; `None` before it.
+    pub started_at: Option<u64>,
+}
+
+/// Job escrow, as proof-of-training uses it.
+pub trait JobEscrow<AccountId> {
+    /// A job.
+    fn job(job: JobId) -> Option<JobView<AccountId>>;
+    /// All segments of milestone `index` are committed: the deadline moves on to the next milestone.
+    ///
+    /// # Errors
+    /// If the job is not running, or its deadline is over.
+    fn milestone_committed(job: JobId, index: u32) -> DispatchResult;
+    /// All segments are committed and the adapter is named: Running → Submitted.
+    ///
+    /// # Errors
+    /// If the job is not running, or its deadline is over.
+    fn submitted(job: JobId) -> DispatchResult;
+    /// Every audit of milestone `index` passed: pays its share. Milestones may be verified in any order, each once.
+    /// When it was the last one and the job is submitted, the challenge window begins.
+    ///
+    /// # Errors
+    /// If the job or milestone is unknown or the milestone was paid before.
+    fn milestone_verified(job: JobId, index: u32) -> DispatchResult;
+    /// Pays one audit fee to `auditor` out of the job's audit budget; nothing if the budget is used up.
+    ///
+    /// # Errors
+    /// If the job is unknown.
+    fn pay_auditor(job: JobId, auditor: &AccountId) -> DispatchResult;
+    /// An auditor found a mismatch: Running | Submitted → Disputed. `Ok` if it is disputed already.
+    ///
+    /// # Errors
+    /// If the state doesn't allow it.
+    fn disputed(job: JobId) -> DispatchResult;
+    /// The committee upheld the provider: Disputed → where it was, its deadline moved by the time that the dispute
+    /// took.
+    ///
+    /// # Errors
+    /// If the job is not disputed.
+    fn upheld(job: JobId) -> DispatchResult;
+    /// Ends the job for `failure`: refunds what is not paid, settles the bond by [`Failure::party`].
+    ///
+    /// # Errors
+    /// If the state doesn't allow it.
+    fn fail(job: JobId, failure: Failure) -> DispatchResult;
+}
+
+/// Proof of training, as job-escrow uses it.
+pub trait ProofOfTraining<AccountId> {
+    /// True if the model is registered.
+    fn model_exists(model: ModelId) -> bool;
+    /// A job that uses `model` was created; the model stays until the job is closed. Does nothing by default.
+    ///
+    /// # Errors
+    /// If the model is not registered.
+    fn on_created(_id: JobId, _model: ModelId) -> DispatchResult {
+        Ok(())
+    }
+    /// The job reached a terminal state. Finalized jobs get their training record, in all cases the open audits end.
+    /// `job` is the view at that moment, with the terminal state in it.
+    ///
+    /// # Errors
+    /// If the record can't be written; the caller's transaction is rolled back.
+    fn on_closed(id: JobId, job: &JobView<AccountId>) -> Result<(), DispatchError>;
+}
