@@ -1,0 +1,161 @@
+//! The end of a job, and what proof-of-training asks of the escrow.
+
+use attune_primitives::{
+    machine::{Action, Failure, JobState, Party, Phase},
+    traits::{JobEscrow, JobView, ProofOfTraining, Providers},
+    JobId,
+};
+use frame_support::pallet_prelude::*;
+use sp_arithmetic::Permill;
+
+use crate::*;
+
+impl<T: Config> Pallet<T> {
+    /// Ends `job` by `action`: settles the bond, refunds what is not paid, and tells proof-of-training.
+    pub(crate) fn close(id: JobId, mut job: Job<T::AccountId>, action: Action) -> DispatchResult {
+        let from = job.state;
+        Self::transition(&mut job, action)?;
+        ensure!(job.state.is_terminal(), Error::<T>::NotAllowedInState);
+        Self::settle_bond(id, &job);
+
+        let left = job.escrow.checked_add(job.audit_budget).ok_or(Error::<T>::ArithmeticOverflow)?;
+        job.escrow = 0;
+        job.audit_budget = 0;
+        Self::refund(id, &job.customer, left)?;
+        job.closed_at = Some(Self::now());
+
+        Self::state_changed(id, from, &job);
+        let view = job.view();
+        Jobs::<T>::insert(id, job);
+        T::Proof::on_closed(id, &view)
+    }
+
+    /// Frees or slashes the bond of a job that has just ended, and counts it for the provider's reputation.
+    fn settle_bond(id: JobId, job: &Job<T::AccountId>) {
+        let Some(assignment) = &job.assignment else { return };
+        let provider = &assignment.provider;
+        let slashed_part = match job.state {
+            JobState::Failed(failure) if failure.party() == Some(Party::Provider) => Some(match failure {
+                Failure::MissedMilestone => T::MissedPart::get(),
+                _ => Permill::one(),
+            }),
+            _ => None,
+        };
+        match slashed_part {
+            Some(part) => {
+                let slashed = T::Providers::slash_bond(provider, id, part, &job.customer, job.spent);
+                Self::slashed_event(id, provider.clone(), slashed);
+                T::Providers::note_job(provider, false);
+            }
+            None => {
+                T::Providers::release_bond(provider, id);
+                if job.state == JobState::Finalized {
+                    T::Providers::note_job(provider, true);
+                }
+            }
+        }
+    }
+
+    /// The challenge window begins if the job is submitted and every milestone is paid.
+    fn begin_challenge_window(job: &mut Job<T::AccountId>) -> DispatchResult {
+        if job.all_verified() {
+            match job.state {
+                JobState::Submitted => job.deadline = Self::after(T::ChallengeWindow::get())?,
+                JobState::Disputed(Phase::Submitted) => job.paused_blocks = T::ChallengeWindow::get(),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T: Config> JobEscrow<T::AccountId> for Pallet<T> {
+    fn job(id: JobId) -> Option<JobView<T::AccountId>> {
+        Jobs::<T>::get(id).map(|job| job.view())
+    }
+
+    fn milestone_committed(id: JobId, index: u32) -> DispatchResult {
+        let mut job = Self::load(id)?;
+        let exists = usize::try_from(index).is_ok_and(|index| index < job.spec.milestones.len());
+        ensure!(exists && index == job.milestones_committed, Error::<T>::MilestoneOutOfOrder);
+        let late = Self::now() > job.deadline;
+        match job.state {
+            JobState::Running | JobState::Disputed(Phase::Running) if late => {
+                return Err(Error::<T>::DeadlineOver.into());
+            }
+            JobState::Running => {
+                job.deadline = Self::after(job.spec.timing.milestone_blocks)?;
+            }
+            // Training goes on at the provider's own risk; its clock stands still meanwhile.
+            JobState::Disputed(Phase::Running) => job.paused_blocks = job.spec.timing.milestone_blocks,
+            _ => return Err(Error::<T>::NotAllowedInState.into()),
+        }
+        job.milestones_committed =
+            job.milestones_committed.checked_add(1).ok_or(Error::<T>::ArithmeticOverflow)?;
+        Jobs::<T>::insert(id, job);
+        Ok(())
+    }
+
+    fn submitted(id: JobId) -> DispatchResult {
+        let mut job = Self::load(id)?;
+        let from = job.state;
+        Self::transition(&mut job, Action::Submit)?;
+        let all_committed = usize::try_from(job.milestones_committed) == Ok(job.spec.milestones.len());
+        ensure!(all_committed, Error::<T>::NotAllCommitted);
+        job.deadline = Self::after(T::AuditWindow::get())?;
+        Self::begin_challenge_window(&mut job)?;
+        Self::state_changed(id, from, &job);
+        Jobs::<T>::insert(id, job);
+        Ok(())
+    }
+
+    fn milestone_verified(id: JobId, index: u32) -> DispatchResult {
+        let mut job = Self::load(id)?;
+        ensure!(
+            matches!(job.state, JobState::Running | JobState::Submitted | JobState::Disputed(_)),
+            Error::<T>::NotAllowedInState
+        );
+        Self::pay_milestone(id, &mut job, index)?;
+        Self::begin_challenge_window(&mut job)?;
+        Jobs::<T>::insert(id, job);
+        Ok(())
+    }
+
+    fn pay_auditor(id: JobId, auditor: &T::AccountId) -> DispatchResult {
+        let mut job = Self::load(id)?;
+        ensure!(job.state.is_bonded(), Error::<T>::NotAllowedInState);
+        Self::pay_audit(id, &mut job, auditor)?;
+        Jobs::<T>::insert(id, job);
+        Ok(())
+    }
+
+    fn disputed(id: JobId) -> DispatchResult {
+        let mut job = Self::load(id)?;
+        if matches!(job.state, JobState::Disputed(_)) {
+            return Ok(());
+        }
+        let from = job.state;
+        Self::transition(&mut job, Action::Dispute)?;
+        // A deadline that was over, and that nobody had pushed, is over again after the dispute.
+        job.paused_blocks = job.deadline.saturating_sub(Self::now());
+        job.deadline = Self::after(T::DisputeWindow::get())?;
+        Self::state_changed(id, from, &job);
+        Jobs::<T>::insert(id, job);
+        Ok(())
+    }
+
+    fn upheld(id: JobId) -> DispatchResult {
+        let mut job = Self::load(id)?;
+        let from = job.state;
+        Self::transition(&mut job, Action::Uphold)?;
+        job.deadline = Self::after(job.paused_blocks)?;
+        job.paused_blocks = 0;
+        Self::state_changed(id, from, &job);
+        Jobs::<T>::insert(id, job);
+        Ok(())
+    }
+
+    fn fail(id: JobId, failure: Failure) -> DispatchResult {
+        Self::close(id, Self::load(id)?, Action::Fail(failure))
+    }
+}

@@ -1,0 +1,376 @@
+//! A benchmark for each call, on its longest path: the most segments, samples, auditors and providers; where a call can
+//! end a job, it does.
+
+use alloc::{vec, vec::Vec};
+
+use attune_primitives::{
+    job::{
+        ArithmeticMode, Assurance, DataSpec, ExecutionClass, HyperParameters, JobSpec, JobTiming, Method,
+        Milestone, Schedule, MAX_AUDITORS, MAX_SAMPLES, MAX_SEGMENTS,
+    },
+    proof::{AuditEntry, SegmentCommitment, SegmentMetrics, TrainingRecord, Verdict, MAX_AUDIT_ENTRIES},
+    provider::Hardware,
+    trace, BlockNumber, JobId, H256,
+};
+use frame_benchmarking::v2::*;
+use frame_support::BoundedVec;
+use frame_system::RawOrigin;
+use sp_runtime::Permill;
+
+use crate::{
+    types::{ModelInfo, Stage},
+    Audits, Call, Config, Draws, Models, Pallet, Records,
+};
+
+/// Sets up what benchmarks need of the neighbours.
+pub trait BenchmarkHelper<AccountId> {
+    /// Gives `who` enough to pay any deposit.
+    fn fund(who: &AccountId);
+    /// Registers as many active providers of `class` as there may be, and gives each with its operator.
+    fn fill_providers(class: &ExecutionClass) -> Vec<(AccountId, AccountId)>;
+    /// A running job of `customer`, assigned to `provider`, with its money on hold.
+    fn running_job(customer: &AccountId, provider: &AccountId, spec: JobSpec<AccountId>) -> JobId;
+    /// Makes the latest randomness `randomness`, from an epoch that began at `epoch_start`.
+    fn set_randomness(randomness: H256, epoch_start: BlockNumber);
+    /// Sets the block number.
+    fn set_block(block: BlockNumber);
+}
+
+type HelperOf<T> = <T as Config>::BenchmarkHelper;
+
+/// A job in the middle of its audits.
+struct Scene<T: Config> {
+    job: JobId,
+    /// All providers with their operators; the first one trains.
+    providers: Vec<(T::AccountId, T::AccountId)>,
+}
+
+fn class() -> ExecutionClass {
+    BoundedVec::truncate_from(b"bench".to_vec())
+}
+
+fn model_info() -> ModelInfo {
+    ModelInfo {
+        name: BoundedVec::truncate_from(vec![b'n'; 64]),
+        architecture: BoundedVec::truncate_from(vec![b'a'; 32]),
+        parameters: 1,
+        artifact: H256::repeat_byte(1),
+        artifact_bytes: 1,
+        tokenizer: H256::repeat_byte(2),
+        licence: BoundedVec::truncate_from(vec![b'l'; 64]),
+    }
+}
+
+fn spec<AccountId>() -> JobSpec<AccountId> {
+    JobSpec {
+        model: 0,
+        data: DataSpec {
+            root: H256::repeat_byte(3),
+            bytes: 1,
+            tokens: 1,
+            rows: 1,
+            held_out_rows: 1,
+            sequence_length: 1,
+        },
+        method: Method::Lora { rank: 1, alpha: 1, rank_stabilised: false },
+        hyper: HyperParameters {
+            learning_rate_nano: 1,
+            schedule: Schedule::Constant,
+            warmup_steps: 0,
+            micro_batch_rows: 1,
+            gradient_accumulation: 1,
+            max_gradient_norm_micro: 0,
+            weight_decay_micro: 0,
+            beta1_micro: 0,
+            beta2_micro: 0,
+            epsilon_pico: 1,
+        },
+        mode: ArithmeticMode::ClassExact { class: class() },
+        engine_version: 1,
+        seed: 1,
+        steps_per_segment: 1,
+        milestones: BoundedVec::truncate_from(vec![Milestone {
+            segments: MAX_SEGMENTS,
+            share: Permill::one(),
+        }]),
+        assurance: Assurance { samples: MAX_SAMPLES, auditors: MAX_AUDITORS },
+        theme: BoundedVec::truncate_from(vec![b't'; 64]),
+        max_price: 1_000_000_000_000,
+        audit_fee: 1_000_000_000,
+        timing: JobTiming { open_blocks: 1_000_000, start_blocks: 1_000_000, milestone_blocks: 1_000_000 },
+        provider: None,
+    }
+}
+
+const NONCE: [u8; 32] = [4; 32];
+const SALT: [u8; 32] = [5; 32];
+
+fn commitment() -> SegmentCommitment {
+    SegmentCommitment {
+        state_root: H256::repeat_byte(6),
+        trace_commitment: trace::commitment(H256::repeat_byte(7), &NONCE),
+        checkpoint: H256::repeat_byte(8),
+        checkpoint_bytes: 1,
+        metrics: SegmentMetrics {
+            train_loss_micro: 1,
+            tokens: 1,
+            held_out_loss_before_micro: Some(1),
+            held_out_loss_micro: Some(1),
+        },
+    }
+}
+
+impl<T: Config> Scene<T> {
+    /// A running job with `segments` committed.
+    fn committed(segments: u32) -> Result<Self, BenchmarkError> {
+        HelperOf::<T>::set_block(1);
+        let customer: T::AccountId = account("customer", 0, 0);
+        HelperOf::<T>::fund(&customer);
+        Pallet::<T>::register_model(RawOrigin::Signed(customer.clone()).into(), model_info())?;
+        let providers = HelperOf::<T>::fill_providers(&class());
+        let trainer = providers.first().ok_or("the helper registers providers")?.clone();
+        let job = HelperOf::<T>::running_job(&customer, &trainer.0, spec());
+        for segment in 0..segments {
+            let origin = RawOrigin::Signed(trainer.1.clone()).into();
+            Pallet::<T>::commit_segment(origin, job, segment, commitment())?;
+        }
+        Ok(Self { job, providers })
+    }
+
+    /// The same with all segments committed and randomness to draw with.
+    fn drawable() -> Result<Self, BenchmarkError> {
+        let scene = Self::committed(MAX_SEGMENTS)?;
+        let start = 1_000;
+        HelperOf::<T>::set_block(start);
+        HelperOf::<T>::set_randomness(H256::repeat_byte(9), start);
+        Ok(scene)
+    }
+
+    /// The same with the audits drawn, and the first drawn segment.
+    fn drawn() -> Result<(Self, u32), BenchmarkError> {
+        let scene = Self::drawable()?;
+        Pallet::<T>::draw_audits(RawOrigin::Signed(scene.trainer()).into(), scene.job, 0)?;
+        let draw = Draws::<T>::get(scene.job, 0).ok_or("the milestone is drawn")?;
+        let segment = *draw.segments.first().ok_or("a segment is drawn")?;
+        Ok((scene, segment))
+    }
+
+    /// The same in the committee's round, with all committed and all but the last revealed, everyone against.
+    fn nearly_decided() -> Result<(Self, u32), BenchmarkError> {
+        let (scene, segment) = Self::drawn()?;
+        let first = scene.waiting(segment);
+        scene.commit(segment, &first)?;
+        scene.open(segment)?;
+        scene.reveal(segment, &first)?;
+        let committee = scene.waiting(segment);
+        scene.commit(segment, &committee)?;
+        let (_, others) = committee.split_last().ok_or("the committee has members")?;
+        scene.reveal(segment, others)?;
+        Ok((scene, segment))
+    }
+
+    fn trainer(&self) -> T::AccountId {
+        self.providers[0].1.clone()
+    }
+
+    fn operator(&self, provider: &T::AccountId) -> T::AccountId {
+        let found = self.providers.iter().find(|(id, _)| id == provider);
+        found.expect("only registered providers are drawn, qed").1.clone()
+    }
+
+    fn waiting(&self, segment: u32) -> Vec<T::AccountId> {
+        let audit = Audits::<T>::get(self.job, segment).expect("the segment is drawn, qed");
+        audit.waiting().map(|slot| slot.auditor.clone()).collect()
+    }
+
+    fn commit(&self, segment: u32, auditors: &[T::AccountId]) -> Result<(), BenchmarkError> {
+        for auditor in auditors {
+            let found = trace::verdict_commitment(H256::zero(), H256::zero(), auditor, &SALT);
+            let origin = RawOrigin::Signed(self.operator(auditor)).into();
+            Pallet::<T>::commit_verdict(origin, self.job, segment, found)?;
+        }
+        Ok(())
+    }
+
+    fn open(&self, segment: u32) -> Result<(), BenchmarkError> {
+        let origin = RawOrigin::Signed(self.trainer()).into();
+        Pallet::<T>::open_trace(origin, self.job, segment, H256::repeat_byte(7), NONCE)?;
+        Ok(())
+    }
+
+    fn reveal(&self, segment: u32, auditors: &[T::AccountId]) -> Result<(), BenchmarkError> {
+        for auditor in auditors {
+            let origin = RawOrigin::Signed(self.operator(auditor)).into();
+            Pallet::<T>::reveal_verdict(origin, self.job, segment, H256::zero(), H256::zero(), SALT)?;
+        }
+        Ok(())
+    }
+}
+
+#[benchmarks]
+mod benchmarks {
+    use super::*;
+
+    #[benchmark]
+    fn register_model() {
+        let owner: T::AccountId = whitelisted_caller();
+        HelperOf::<T>::fund(&owner);
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(owner), model_info());
+
+        assert!(Models::<T>::contains_key(0));
+    }
+
+    #[benchmark]
+    fn remove_model() -> Result<(), BenchmarkError> {
+        let owner: T::AccountId = whitelisted_caller();
+        HelperOf::<T>::fund(&owner);
+        Pallet::<T>::register_model(RawOrigin::Signed(owner.clone()).into(), model_info())?;
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(owner), 0);
+
+        assert!(!Models::<T>::contains_key(0));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn commit_segment() -> Result<(), BenchmarkError> {
+        let last = MAX_SEGMENTS.saturating_sub(1);
+        let scene = Scene::<T>::committed(last)?;
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(scene.trainer()), scene.job, last, commitment());
+
+        assert_eq!(Pallet::<T>::segments_committed(scene.job), MAX_SEGMENTS);
+        Ok(())
+    }
+
+    #[benchmark]
+    fn submit_result() -> Result<(), BenchmarkError> {
+        let scene = Scene::<T>::committed(MAX_SEGMENTS)?;
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(scene.trainer()), scene.job, H256::repeat_byte(1), 1);
+
+        assert!(crate::Results::<T>::contains_key(scene.job));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn draw_audits() -> Result<(), BenchmarkError> {
+        let scene = Scene::<T>::drawable()?;
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(scene.trainer()), scene.job, 0);
+
+        assert!(Draws::<T>::contains_key(scene.job, 0));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn commit_verdict() -> Result<(), BenchmarkError> {
+        let (scene, segment) = Scene::<T>::drawn()?;
+        let auditors = scene.waiting(segment);
+        let (last, others) = auditors.split_last().ok_or("auditors are drawn")?;
+        scene.commit(segment, others)?;
+        let found = trace::verdict_commitment(H256::zero(), H256::zero(), last, &SALT);
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(scene.operator(last)), scene.job, segment, found);
+
+        let audit = Audits::<T>::get(scene.job, segment).ok_or("the audit goes on")?;
+        assert_eq!(audit.stage, Stage::Opening);
+        Ok(())
+    }
+
+    #[benchmark]
+    fn open_trace() -> Result<(), BenchmarkError> {
+        let (scene, segment) = Scene::<T>::drawn()?;
+        scene.commit(segment, &scene.waiting(segment))?;
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(scene.trainer()), scene.job, segment, H256::repeat_byte(7), NONCE);
+
+        let audit = Audits::<T>::get(scene.job, segment).ok_or("the audit goes on")?;
+        assert_eq!(audit.stage, Stage::Revealing);
+        Ok(())
+    }
+
+    #[benchmark]
+    fn reveal_verdict() -> Result<(), BenchmarkError> {
+        let (scene, segment) = Scene::<T>::nearly_decided()?;
+        let last = scene.waiting(segment).pop().ok_or("the committee has members")?;
+        let operator = scene.operator(&last);
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(operator), scene.job, segment, H256::zero(), H256::zero(), SALT);
+
+        assert!(!Audits::<T>::contains_key(scene.job, segment));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn enforce_audit_deadline() -> Result<(), BenchmarkError> {
+        let (scene, segment) = Scene::<T>::nearly_decided()?;
+        let audit = Audits::<T>::get(scene.job, segment).ok_or("the audit goes on")?;
+        HelperOf::<T>::set_block(audit.deadline.saturating_add(1));
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(scene.trainer()), scene.job, segment);
+
+        assert!(!Audits::<T>::contains_key(scene.job, segment));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn remove_record() {
+        let customer: T::AccountId = whitelisted_caller();
+        let spec = spec::<T::AccountId>();
+        let entry = AuditEntry { segment: 0, auditor: customer.clone(), verdict: Some(Verdict::Match) };
+        let entries = core::iter::repeat_with(|| entry.clone())
+            .take(usize::try_from(MAX_AUDIT_ENTRIES).unwrap_or(usize::MAX));
+        let record = TrainingRecord {
+            job: 0,
+            customer: customer.clone(),
+            provider: customer.clone(),
+            requested_at: 0,
+            started_at: 0,
+            ended_at: 0,
+            hardware: Hardware { model: Default::default(), accelerators: 0, memory_mib: 0 },
+            price_per_gpu_hour: 0,
+            price: 0,
+            model: 0,
+            method: spec.method,
+            hyper: spec.hyper,
+            mode: spec.mode,
+            theme: spec.theme,
+            spec_hash: H256::zero(),
+            data_root: H256::zero(),
+            steps: 0,
+            tokens: 0,
+            loss_before_micro: None,
+            loss_after_micro: None,
+            trace_root: H256::zero(),
+            final_state_root: H256::zero(),
+            adapter: H256::zero(),
+            adapter_bytes: 0,
+            audits: BoundedVec::truncate_from(entries.collect()),
+            finalized_at: 0,
+        };
+        Records::<T>::insert(0, record);
+        HelperOf::<T>::set_block(BlockNumber::MAX);
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(customer), 0);
+
+        assert!(!Records::<T>::contains_key(0));
+    }
+
+    impl_benchmark_test_suite!(
+        Pallet,
+        crate::mock::ExtBuilder::default().without_job().build(),
+        crate::mock::Test
+    );
+}

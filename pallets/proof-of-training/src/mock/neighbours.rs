@@ -1,0 +1,248 @@
+//! The neighbours: staking, escrow, randomness and clock. Their state lies in storage, so that a refused call rolls
+//! it back too. Jobs move only by `attune_primitives::machine::next`, as in the real escrow.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use attune_primitives::{
+    job::{ExecutionClass, JobSpec},
+    machine::{self, Action, Failure, JobState, Phase},
+    provider::{ProviderProfile, ProviderView},
+    traits::{
+        Assignment, AuditOutcome, EpochRandomness, JobEscrow, JobView, ProofOfTraining, Providers, Slashed,
+    },
+    Balance, BlockNumber, JobId, H256,
+};
+use codec::{Decode, Encode};
+use frame_support::{assert_ok, pallet_prelude::*, storage_alias, traits::UnixTime};
+use sp_runtime::{DispatchError, DispatchResult, Permill};
+
+use super::{hardware, AccountId, Proofs, System};
+
+/// Six seconds a block.
+pub struct Clock;
+
+impl UnixTime for Clock {
+    fn now() -> Duration {
+        Duration::from_secs(6 * u64::from(System::block_number()))
+    }
+}
+
+#[storage_alias]
+type Randomness = StorageValue<Neighbours, (H256, BlockNumber)>;
+
+/// Randomness as the test sets it.
+pub struct Beacon;
+
+impl Beacon {
+    /// Sets randomness from an epoch that began at `epoch_start`.
+    pub(crate) fn set(randomness: H256, epoch_start: BlockNumber) {
+        Randomness::put((randomness, epoch_start));
+    }
+}
+
+impl EpochRandomness for Beacon {
+    fn latest() -> Option<(H256, BlockNumber)> {
+        Randomness::get()
+    }
+}
+
+#[derive(Clone, Debug, Encode, Decode)]
+pub(crate) struct MockProvider {
+    pub(crate) operator: AccountId,
+    pub(crate) class: ExecutionClass,
+    pub(crate) stake: Balance,
+    pub(crate) active: bool,
+}
+
+/// Counted audits of a provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Counts {
+    pub(crate) answered: u32,
+    pub(crate) missed: u32,
+    pub(crate) overruled: u32,
+}
+
+#[storage_alias]
+type Registry = StorageValue<Neighbours, BTreeMap<AccountId, MockProvider>, ValueQuery>;
+#[storage_alias]
+type AuditCounts = StorageMap<Neighbours, Twox64Concat, AccountId, Counts, ValueQuery>;
+#[storage_alias]
+type FeesPaid = StorageMap<Neighbours, Twox64Concat, JobId, Vec<AccountId>, ValueQuery>;
+#[storage_alias]
+pub(crate) type Jobs = StorageMap<Neighbours, Twox64Concat, JobId, MockJob>;
+
+/// Provider staking.
+pub struct Staking;
+
+impl Staking {
+    pub(crate) fn add(provider: AccountId, operator: AccountId, class: &ExecutionClass, stake: Balance) {
+        let entry = MockProvider { operator, class: class.clone(), stake, active: true };
+        Registry::mutate(|all| all.insert(provider, entry));
+    }
+
+    pub(crate) fn set_active(provider: AccountId, active: bool) {
+        Registry::mutate(|all| all.get_mut(&provider).expect("the provider exists, qed").active = active);
+    }
+
+    pub(crate) fn counts(provider: AccountId) -> Counts {
+        AuditCounts::get(provider)
+    }
+}
+
+impl Providers<AccountId> for Staking {
+    fn provider_of_operator(operator: &AccountId) -> Option<AccountId> {
+        Registry::get().into_iter().find(|(_, p)| p.operator == *operator).map(|(id, _)| id)
+    }
+    fn provider(provider: &AccountId) -> Option<ProviderView<AccountId>> {
+        let entry = Registry::get().remove(provider)?;
+        let profile = ProviderProfile {
+            name: Default::default(),
+            endpoint: Default::default(),
+            class: entry.class,
+            hardware: hardware(),
+            price_per_gpu_hour: 7,
+            tokens_per_second: 1,
+        };
+        Some(ProviderView { profile, commission: Permill::zero(), operator: entry.operator })
+    }
+    fn active_of_class(class: &ExecutionClass) -> Vec<(AccountId, Balance)> {
+        let all = Registry::get().into_iter();
+        all.filter(|(_, p)| p.active && p.class == *class).map(|(id, p)| (id, p.stake)).collect()
+    }
+    fn pool_account(provider: &AccountId) -> AccountId {
+        *provider
+    }
+    fn lock_bond(_: &AccountId, _: JobId, _: Balance) -> DispatchResult {
+        Ok(())
+    }
+    fn release_bond(_: &AccountId, _: JobId) {}
+    fn slash_bond(_: &AccountId, _: JobId, _: Permill, _: &AccountId, _: Balance) -> Slashed {
+        Slashed::default()
+    }
+    fn note_income(_: &AccountId, _: Balance, _: Permill) -> DispatchResult {
+        Ok(())
+    }
+    fn note_audit(provider: &AccountId, outcome: AuditOutcome) {
+        AuditCounts::mutate(provider, |counts| match outcome {
+            AuditOutcome::Answered => counts.answered += 1,
+            AuditOutcome::Missed => counts.missed += 1,
+            AuditOutcome::Overruled => counts.overruled += 1,
+        });
+    }
+    fn note_job(_: &AccountId, _: bool) {}
+}
+
+#[derive(Clone, Debug, Encode, Decode)]
+pub(crate) struct MockJob {
+    pub(crate) customer: AccountId,
+    pub(crate) spec: JobSpec<AccountId>,
+    pub(crate) state: JobState,
+    pub(crate) deadline: BlockNumber,
+    pub(crate) assignment: Option<Assignment<AccountId>>,
+    /// Milestones in the order in which they were verified.
+    pub(crate) verified: Vec<u32>,
+}
+
+/// Job escrow.
+pub struct Escrow;
+
+impl Escrow {
+    /// Adds a running job of `customer`, assigned to `provider`.
+    pub(crate) fn start(id: JobId, customer: AccountId, provider: AccountId, spec: JobSpec<AccountId>) {
+        spec.validate().expect("the test's specification is valid, qed");
+        assert_ok!(Proofs::on_created(id, spec.model));
+        let assignment = Assignment {
+            provider,
+            price: 900,
+            commission: Permill::zero(),
+            hardware: hardware(),
+            price_per_gpu_hour: 7,
+            bond: 500,
+            assigned_at: System::block_number(),
+            started_at: Some(4_000),
+        };
+        let deadline = 100_000;
+        let (state, assignment) = (JobState::Running, Some(assignment));
+        let job = MockJob { customer, spec, state, deadline, assignment, verified: Vec::new() };
+        Jobs::insert(id, job);
+    }
+
+    pub(crate) fn state(id: JobId) -> JobState {
+        Jobs::get(id).expect("the job exists, qed").state
+    }
+
+    pub(crate) fn fees_paid(id: JobId) -> Vec<AccountId> {
+        FeesPaid::get(id)
+    }
+
+    pub(crate) fn act(id: JobId, action: Action) -> DispatchResult {
+        let mut job = Jobs::get(id).ok_or("no such job")?;
+        job.state = machine::next(job.state, action, System::block_number(), job.deadline)
+            .map_err(|_| DispatchError::Other("the state refuses"))?;
+        Jobs::insert(id, job.clone());
+        if job.state.is_terminal() {
+            Proofs::on_closed(id, &Self::job(id).ok_or("no such job")?)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the deadline of the job's state pass.
+    pub(crate) fn pass_deadline(id: JobId) {
+        let all_verified = Jobs::mutate(id, |job| {
+            let job = job.as_mut().expect("the job exists, qed");
+            job.deadline = System::block_number() - 1;
+            job.verified.len() == job.spec.milestones.len()
+        });
+        assert_ok!(Self::act(id, Action::DeadlinePassed { all_verified }));
+    }
+}
+
+impl JobEscrow<AccountId> for Escrow {
+    fn job(id: JobId) -> Option<JobView<AccountId>> {
+        let MockJob { customer, spec, state, assignment, .. } = Jobs::get(id)?;
+        Some(JobView { customer, spec, state, assignment, requested_at: 3_000 })
+    }
+    fn milestone_committed(id: JobId, _: u32) -> DispatchResult {
+        Jobs::try_mutate(id, |job| {
+            let job = job.as_mut().ok_or("no such job")?;
+            match job.state {
+                JobState::Running => {
+                    ensure!(System::block_number() <= job.deadline, "the deadline is over");
+                    job.deadline = System::block_number() + job.spec.timing.milestone_blocks;
+                }
+                // Its clock stands still.
+                JobState::Disputed(Phase::Running) => {}
+                _ => return Err("the job is not running".into()),
+            }
+            Ok(())
+        })
+    }
+    fn submitted(id: JobId) -> DispatchResult {
+        Self::act(id, Action::Submit)
+    }
+    fn milestone_verified(id: JobId, index: u32) -> DispatchResult {
+        Jobs::try_mutate(id, |job| {
+            let job = job.as_mut().ok_or("no such job")?;
+            ensure!(!job.verified.contains(&index), "the milestone was paid before");
+            job.verified.push(index);
+            Ok(())
+        })
+    }
+    fn pay_auditor(id: JobId, auditor: &AccountId) -> DispatchResult {
+        ensure!(!Self::state(id).is_terminal(), "a closed job pays nobody");
+        FeesPaid::append(id, *auditor);
+        Ok(())
+    }
+    fn disputed(id: JobId) -> DispatchResult {
+        match Self::state(id) {
+            JobState::Disputed(_) => Ok(()),
+            _ => Self::act(id, Action::Dispute),
+        }
+    }
+    fn upheld(id: JobId) -> DispatchResult {
+        Self::act(id, Action::Uphold)
+    }
+    fn fail(id: JobId, failure: Failure) -> DispatchResult {
+        Self::act(id, Action::Fail(failure))
+    }
+}

@@ -1,0 +1,7 @@
+//! Tests, named by the rule that they hold.
+
+mod adversarial;
+mod draws;
+mod invariants;
+mod lifecycle;
+mod money;

@@ -1,0 +1,201 @@
+//! A runtime with this pallet, balances, and nothing else.
+
+use attune_primitives::{
+    provider::{Hardware, ProviderProfile},
+    traits::Providers as ProvidersApi,
+    Balance, JobId,
+};
+use frame_support::{
+    assert_ok, derive_impl, parameter_types,
+    traits::{
+        fungible::{Inspect, InspectHold, Mutate},
+        ConstU128, ConstU32,
+    },
+    PalletId,
+};
+use frame_system::RawOrigin;
+use sp_arithmetic::Permill;
+use sp_runtime::{traits::IdentityLookup, BuildStorage};
+
+use crate::{self as pallet_provider_staking, *};
+
+type Block = frame_system::mocking::MockBlock<Test>;
+pub(crate) type AccountId = u64;
+
+frame_support::construct_runtime!(
+    pub enum Test {
+        System: frame_system,
+        Balances: pallet_balances,
+        Staking: pallet_provider_staking,
+    }
+);
+
+#[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
+impl frame_system::Config for Test {
+    type Block = Block;
+    type AccountId = AccountId;
+    type Lookup = IdentityLookup<AccountId>;
+    type AccountData = pallet_balances::AccountData<Balance>;
+}
+
+#[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
+impl pallet_balances::Config for Test {
+    type Balance = Balance;
+    type ExistentialDeposit = ConstU128<EXISTENTIAL>;
+    type AccountStore = System;
+}
+
+pub(crate) const EXISTENTIAL: Balance = 10;
+pub(crate) const MIN_SELF_BOND: Balance = 1_000;
+pub(crate) const MIN_DELEGATION: Balance = 100;
+pub(crate) const DEPOSIT: Balance = 50;
+pub(crate) const UNBONDING_BLOCKS: u32 = 20;
+pub(crate) const MAX_PROVIDERS: u32 = 4;
+/// What each of the accounts 1 to 9 has.
+pub(crate) const WEALTH: Balance = 1_000_000;
+
+/// A provider, and its operator key.
+pub(crate) const ALICE: AccountId = 1;
+pub(crate) const ALICE_KEY: AccountId = 11;
+/// Another provider.
+pub(crate) const BOB: AccountId = 2;
+pub(crate) const BOB_KEY: AccountId = 12;
+/// Token holders.
+pub(crate) const DAVE: AccountId = 4;
+pub(crate) const EVE: AccountId = 5;
+/// Somebody.
+pub(crate) const ZOE: AccountId = 9;
+
+parameter_types! {
+    pub const StakingId: PalletId = PalletId(*b"att/stak");
+}
+
+impl Config for Test {
+    type Currency = Balances;
+    type RuntimeHoldReason = RuntimeHoldReason;
+    type WeightInfo = ();
+    type PalletId = StakingId;
+    type MinSelfBond = ConstU128<MIN_SELF_BOND>;
+    type MinDelegation = ConstU128<MIN_DELEGATION>;
+    type MaxProviders = ConstU32<MAX_PROVIDERS>;
+    type UnbondingBlocks = ConstU32<UNBONDING_BLOCKS>;
+    type ProviderDeposit = ConstU128<DEPOSIT>;
+}
+
+/// An externality in which accounts 1 to 9 have [`WEALTH`].
+pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
+    let mut storage = frame_system::GenesisConfig::<Test>::default()
+        .build_storage()
+        .expect("the default genesis of the system has nothing that could fail, qed");
+    pallet_balances::GenesisConfig::<Test> {
+        balances: (1..=9).map(|who| (who, WEALTH)).collect(),
+        ..Default::default()
+    }
+    .assimilate_storage(&mut storage)
+    .expect("every balance is above the existential deposit and no account stands twice, qed");
+    let mut ext = sp_io::TestExternalities::new(storage);
+    ext.execute_with(|| System::set_block_number(1));
+    ext
+}
+
+/// Builds the externality, and checks the books after the test.
+pub(crate) struct ExtBuilder;
+
+impl ExtBuilder {
+    pub(crate) fn build_and_execute(test: impl FnOnce()) {
+        new_test_ext().execute_with(|| {
+            test();
+            assert_ok!(Staking::do_try_state());
+        });
+    }
+}
+
+pub(crate) fn signed(who: AccountId) -> RuntimeOrigin {
+    RawOrigin::Signed(who).into()
+}
+
+pub(crate) fn profile() -> ProviderProfile {
+    let bytes = |text: &str| text.as_bytes().to_vec();
+    ProviderProfile {
+        name: bytes("Alice's garage").try_into().expect("the name is short, qed"),
+        endpoint: bytes("http://127.0.0.1:9000").try_into().expect("the endpoint is short, qed"),
+        class: bytes("cpu-a").try_into().expect("the class is short, qed"),
+        hardware: Hardware {
+            model: bytes("EPYC").try_into().expect("the model is short, qed"),
+            accelerators: 0,
+            memory_mib: 1,
+        },
+        price_per_gpu_hour: 5,
+        tokens_per_second: 100,
+    }
+}
+
+/// Alice registers with `self_bond` and a commission of 10 %.
+pub(crate) fn register_alice(self_bond: Balance) {
+    assert_ok!(Staking::register(signed(ALICE), profile(), Permill::from_percent(10), ALICE_KEY, self_bond));
+}
+
+pub(crate) fn register_bob() {
+    assert_ok!(Staking::register(signed(BOB), profile(), Permill::zero(), BOB_KEY, MIN_SELF_BOND));
+}
+
+pub(crate) fn delegate(who: AccountId, amount: Balance) {
+    assert_ok!(Staking::delegate(signed(who), ALICE, amount));
+}
+
+pub(crate) fn undelegate_all(who: AccountId) {
+    assert_ok!(Staking::undelegate(signed(who), ALICE, shares(who)));
+}
+
+/// Income of `amount` arrives for Alice, as job-escrow sends it.
+pub(crate) fn earn(amount: Balance, commission: Permill) {
+    assert_ok!(Balances::mint_into(&Staking::pool_account(&ALICE), amount));
+    assert_ok!(Staking::note_income(&ALICE, amount, commission));
+}
+
+pub(crate) fn lock(job: JobId, amount: Balance) {
+    assert_ok!(Staking::lock_bond(&ALICE, job, amount));
+}
+
+/// Slashes the whole bond of a job that has been locked for this alone.
+pub(crate) fn slash(amount: Balance) {
+    let job = 1_000_000;
+    assert_ok!(Staking::lock_bond(&ALICE, job, amount));
+    Staking::slash_bond(&ALICE, job, Permill::one(), &ZOE, 0);
+}
+
+pub(crate) fn pool() -> Pool {
+    Pools::<Test>::get(ALICE).expect("Alice is registered in this test, qed")
+}
+
+pub(crate) fn shares(who: AccountId) -> u128 {
+    Delegations::<Test>::get(ALICE, who).map(|d| d.shares).unwrap_or_default()
+}
+
+/// What a delegator's active stake is worth.
+pub(crate) fn worth(who: AccountId) -> Balance {
+    pool().active.worth(shares(who)).expect("nobody has more shares than there are, qed")
+}
+
+pub(crate) fn free(who: AccountId) -> Balance {
+    Balances::balance(&who)
+}
+
+pub(crate) fn held_in_pool() -> Balance {
+    Balances::balance_on_hold(&HoldReason::Pool.into(), &Staking::pool_account(&ALICE))
+}
+
+pub(crate) fn pass_blocks(blocks: u32) {
+    System::set_block_number(System::block_number() + u64::from(blocks));
+}
+
+/// The events of this pallet so far.
+pub(crate) fn events() -> Vec<Event<Test>> {
+    System::events()
+        .into_iter()
+        .filter_map(|record| match record.event {
+            RuntimeEvent::Staking(event) => Some(event),
+            _ => None,
+        })
+        .collect()
+}

@@ -1,0 +1,120 @@
+//! What must hold after every block: the books agree with each other and with the money on hold.
+
+use alloc::collections::BTreeMap;
+
+use attune_primitives::Balance;
+use frame_support::{
+    ensure,
+    traits::fungible::{Inspect, InspectHold},
+};
+use sp_runtime::TryRuntimeError;
+
+use crate::*;
+
+impl<T: Config> Pallet<T> {
+    /// Runs every check.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn do_try_state() -> Result<(), TryRuntimeError> {
+        Self::check_registry()?;
+        Self::check_pools_are_held()?;
+        Self::check_shares_add_up()?;
+        Self::check_bonds_add_up()?;
+        Self::check_income_is_covered()
+    }
+
+    fn check_registry() -> Result<(), TryRuntimeError> {
+        let ids = ProviderIds::<T>::get();
+        ensure!(ids.windows(2).all(|w| w[0] < w[1]), "provider ids are not sorted, or one stands twice");
+        ensure!(Providers::<T>::iter().count() == ids.len(), "ids and providers differ");
+        ensure!(Pools::<T>::iter().count() == ids.len(), "pools and providers differ");
+        ensure!(Operators::<T>::iter().count() == ids.len(), "operators and providers differ");
+        for id in ids {
+            let provider = Providers::<T>::get(&id).ok_or("an id has no provider")?;
+            ensure!(Pools::<T>::contains_key(&id), "a provider has no pool");
+            ensure!(
+                Operators::<T>::get(&provider.operator) == Some(id.clone()),
+                "an operator key points elsewhere"
+            );
+            let held = T::Currency::balance_on_hold(&HoldReason::Deposit.into(), &id);
+            ensure!(held == provider.deposit, "a provider's deposit is not its hold");
+        }
+        Ok(())
+    }
+
+    fn check_pools_are_held() -> Result<(), TryRuntimeError> {
+        for (id, pool) in Pools::<T>::iter() {
+            let held = T::Currency::balance_on_hold(&HoldReason::Pool.into(), &Self::pool_account_of(&id));
+            ensure!(Some(held) == pool.total(), "a pool's total is not its hold");
+        }
+        Ok(())
+    }
+
+    fn check_shares_add_up() -> Result<(), TryRuntimeError> {
+        let (mut active, mut leaving) = (BTreeMap::new(), BTreeMap::new());
+        let mut delegators = BTreeMap::<T::AccountId, u32>::new();
+        for (provider, _, delegation) in Delegations::<T>::iter() {
+            ensure!(delegation.shares > 0, "a delegation has no shares");
+            *active.entry(provider.clone()).or_insert(0u128) += delegation.shares;
+            *delegators.entry(provider).or_default() += 1;
+        }
+        for (provider, _, chunks) in Unbonding::<T>::iter() {
+            ensure!(!chunks.is_empty(), "an empty unbonding entry is stored");
+            ensure!(chunks.windows(2).all(|w| w[0].unlock_at < w[1].unlock_at), "unbonding is not in order");
+            for chunk in chunks {
+                ensure!(chunk.shares > 0, "an unbonding chunk has no shares");
+                *leaving.entry(provider.clone()).or_insert(0u128) += chunk.shares;
+            }
+        }
+        for (id, pool) in Pools::<T>::iter() {
+            ensure!(
+                active.remove(&id).unwrap_or_default() == pool.active.shares,
+                "active shares don't add up"
+            );
+            ensure!(
+                leaving.remove(&id).unwrap_or_default() == pool.unbonding.shares,
+                "unbonding shares don't add up"
+            );
+            ensure!(
+                delegators.remove(&id).unwrap_or_default() == pool.delegators,
+                "delegators are miscounted"
+            );
+            for bucket in [pool.active, pool.unbonding] {
+                ensure!(bucket.shares > 0 || bucket.balance == 0, "a bucket without shares has a balance");
+            }
+        }
+        ensure!(active.is_empty() && leaving.is_empty(), "stake without a pool");
+        Ok(())
+    }
+
+    fn check_bonds_add_up() -> Result<(), TryRuntimeError> {
+        let mut sums = BTreeMap::<T::AccountId, (Balance, u32)>::new();
+        for (provider, _, bond) in Bonds::<T>::iter() {
+            let (sum, count) = sums.entry(provider).or_default();
+            *sum += bond;
+            *count += 1;
+        }
+        for (id, pool) in Pools::<T>::iter() {
+            let found = sums.remove(&id).unwrap_or_default();
+            ensure!(found == (pool.locked, pool.bonds), "exposure is not the sum of the open bonds");
+        }
+        ensure!(sums.is_empty(), "a bond without a pool");
+        Ok(())
+    }
+
+    fn check_income_is_covered() -> Result<(), TryRuntimeError> {
+        let mut pending = BTreeMap::<T::AccountId, Balance>::new();
+        for (provider, who, _) in Delegations::<T>::iter() {
+            *pending.entry(provider.clone()).or_default() += Self::pending_income(&provider, &who);
+        }
+        for (id, pool) in Pools::<T>::iter() {
+            let owed = pending.remove(&id).unwrap_or_default();
+            ensure!(owed <= pool.reserved_income, "delegators could claim more than is reserved");
+            let free = T::Currency::balance(&Self::pool_account_of(&id));
+            let needed = pool.reserved_income + T::Currency::minimum_balance();
+            ensure!(free >= needed, "reserved income is not on the pool account");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+//! What the pallet stores. A pool is two buckets of shares and a self-bond, so that a slash is a handful of
+//! subtractions however many delegators there are.
+
+use attune_primitives::{provider::ProviderProfile, Balance, BlockNumber};
+use frame_support::pallet_prelude::*;
+use sp_arithmetic::{helpers_128bit::multiply_by_rational_with_rounding, Permill, Rounding};
+
+/// Shares that nobody owns, and that stand in every bucket beside one planck that nobody owns. They set the first
+/// price of a share (1,000 shares a planck) and keep a first depositor from setting it.
+pub const VIRTUAL_SHARES: u128 = 1_000;
+/// The planck behind [`VIRTUAL_SHARES`].
+pub const VIRTUAL_BALANCE: Balance = 1;
+/// Unit of [`Pool::income_per_share`].
+pub const INCOME_SCALE: u128 = 1_000_000_000_000_000_000_000_000;
+/// A bucket whose shares are worth less than one part in this many of their first price is ruined.
+pub const RUIN_FACTOR: u128 = 1_000_000;
+
+/// Whether a provider takes new work and new stake.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum Status {
+    /// It does.
+    Active,
+    /// It leaves: no new job, no new stake; what it has begun goes on. There is no way back.
+    Exiting,
+}
+
+/// What a provider has done so far. Counters only, no judgement.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Reputation {
+    /// Jobs that ended verified and paid.
+    pub jobs_finished: u32,
+    /// Jobs that failed by this provider's fault.
+    pub jobs_failed: u32,
+    /// Audits answered with the majority.
+    pub audits_answered: u32,
+    /// Audits never answered.
+    pub audits_missed: u32,
+    /// Audits answered against a committee's finding.
+    pub audits_overruled: u32,
+}
+
+/// A registered provider.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+pub struct Provider<AccountId> {
+    /// What it says about itself.
+    pub profile: ProviderProfile,
+    /// The share of its income that it keeps before delegators share the rest.
+    pub commission: Permill,
+    /// The worker's hot key.
+    pub operator: AccountId,
+    /// Whether it takes new work.
+    pub status: Status,
+    /// What it has done so far.
+    pub reputation: Reputation,
+    /// Block of the registration.
+    pub registered_at: BlockNumber,
+    /// What it deposited for its registration, in planck.
+    pub deposit: Balance,
+}
+
+/// Stake of many owners, divided by shares.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Bucket {
+    /// What the shares are worth together, in planck.
+    pub balance: Balance,
+    /// All shares. Zero shares have a zero balance.
+    pub shares: u128,
+}
+
+impl Bucket {
+    /// Shares that `amount` buys, rounded down; `None` on overflow.
+    pub fn shares_for(&self, amount: Balance) -> Option<u128> {
+        let shares = self.shares.checked_add(VIRTUAL_SHARES)?;
+        let balance = self.balance.checked_add(VIRTUAL_BALANCE)?;
+        multiply_by_rational_with_rounding(amount, shares, balance, Rounding::Down)
+    }
+
+    /// What `shares` are worth, rounded down, in planck. The last shares are worth all that is left; `None` if there
+    /// are not so many shares.
+    pub fn worth(&self, shares: u128) -> Option<Balance> {
+        let left = self.shares.checked_sub(shares)?;
+        if left == 0 {
+            return Some(self.balance);
+        }
+        let all = self.shares.checked_add(VIRTUAL_SHARES)?;
+        let balance = self.balance.checked_add(VIRTUAL_BALANCE)?;
+        multiply_by_rational_with_rounding(shares, balance, all, Rounding::Down)
+            .map(|worth| worth.min(self.balance))
+    }
+
+    /// Puts `amount` in and returns the shares that it bought. Buys none if the amount is too small for one; the
+    /// amount is then left to the others.
+    pub fn put(&mut self, amount: Balance) -> Option<u128> {
+        let bought = self.shares_for(amount)?;
+        self.balance = self.balance.checked_add(amount)?;
+        self.shares = self.shares.checked_add(bought)?;
+        Some(bought)
+    }
+
+    /// Takes `shares` out and returns what they were worth.
+    pub fn take(&mut self, shares: u128) -> Option<Balance> {
+        let amount = self.worth(shares)?;
+        self.balance = self.balance.checked_sub(amount)?;
+        self.shares = self.shares.checked_sub(shares)?;
+        Some(amount)
+    }
+
+    /// True if a slash has taken (almost) all: new money would meet shares by the million that are worth nothing.
+    pub fn is_ruined(&self) -> bool {
+        let bound = self.balance.checked_add(VIRTUAL_BALANCE).and_then(|b| b.checked_mul(RUIN_FACTOR));
+        match bound.and_then(|b| b.checked_mul(VIRTUAL_SHARES)) {
+            Some(bound) => self.shares > bound,
+            None => false,
+        }
+    }
+}
+
+/// The stake behind one provider. Everything in it is on hold on the provider's pool account.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Pool {
+    /// The provider's own stake, the first to be slashed, in planck.
+    pub self_bond: Balance,
+    /// Stake of the delegators.
+    pub active: Bucket,
+    /// Stake on its way out, of delegators and of the provider; slashed like the active stake until it is withdrawn.
+    pub unbonding: Bucket,
+    /// Sum of the bonds of open jobs, in planck.
+    pub locked: Balance,
+    /// Number of open bonds.
+    pub bonds: u32,
+    /// Number of delegators.
+    pub delegators: u32,
+    /// Income of one active share since the pool began, in planck / [`INCOME_SCALE`].
+    pub income_per_share: u128,
+    /// Delegators' income that is not claimed yet, with the dust of its division, in planck. Free on the pool account.
+    pub reserved_income: Balance,
+}
+
+impl Pool {
+    /// Self-bond and delegations, in planck: what earns and what new bonds can be locked on.
+    pub fn stake(&self) -> Option<Balance> {
+        self.self_bond.checked_add(self.active.balance)
+    }
+
+    /// All that is on hold, in planck: what a slash can reach.
+    pub fn total(&self) -> Option<Balance> {
+        self.stake()?.checked_add(self.unbonding.balance)
+    }
+
+    /// Income of `shares` since the accumulator stood at `checkpoint`, rounded down, in planck.
+    pub fn income_since(&self, shares: u128, checkpoint: u128) -> Option<Balance> {
+        let grown = self.income_per_share.checked_sub(checkpoint)?;
+        multiply_by_rational_with_rounding(shares, grown, INCOME_SCALE, Rounding::Down)
+    }
+}
+
+/// What one delegator has in one pool.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Delegation {
+    /// Its shares of the active bucket; never 0.
+    pub shares: u128,
+    /// The pool's income per share when the delegator was last paid.
+    pub income_checkpoint: u128,
+}
+
+/// Stake on its way out.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct UnbondingChunk {
+    /// Its shares of the unbonding bucket; never 0.
+    pub shares: u128,
+    /// First block at which it can be withdrawn.
+    pub unlock_at: BlockNumber,
+}
