@@ -1,0 +1,16 @@
+//! The Attune node: makes, checks and finalizes blocks, and answers questions about them.
+//!
+//! A thin shell around `sc-service`. The chain's rules are in the runtime, which travels inside the chain as
+//! Wasm; here are the parts that a chain's rules leave open: consensus engines, network, database, RPC, command
+//! line.
+#![allow(clippy::result_large_err, reason = "the error type of sc_cli and sc_service is theirs")]
+
+mod chain_spec;
+mod cli;
+mod command;
+mod rpc;
+mod service;
+
+fn main() -> sc_cli::Result<()> {
+    command::run()
+}

@@ -1,0 +1,95 @@
+//! Attune's own pallets: how much, how many, and who answers to whom. How long stands in [`super::windows`].
+//!
+//! The pallets know each other only through traits; here those are given their bodies.
+
+use super::windows::{
+    AuditWindow, ChallengeWindow, DisputeWindow, FinalityMargin, MaxPhaseBlocks, OpenBlocks, PruneAfter,
+    RecordRetention, RevealBlocks, UnbondingBlocks, VerdictCommitBlocks,
+};
+use crate::{
+    units::{ATT, MILLI_ATT},
+    AuditRandomness, Balance, Balances, JobEscrow, ProofOfTraining, ProviderStaking, Runtime,
+    RuntimeHoldReason, Timestamp,
+};
+use frame_support::{parameter_types, traits::ConstU32, PalletId};
+use sp_runtime::Permill;
+
+parameter_types! {
+    /// From it the addresses of the pools are derived.
+    pub const ProviderPalletId: PalletId = PalletId(*b"att/pool");
+    /// Enough that a provider has something to lose on every job, little enough for one machine at home.
+    pub const MinSelfBond: Balance = 100 * ATT;
+    /// Keeps pools free of entries that are not worth their storage.
+    pub const MinDelegation: Balance = ATT;
+    /// A profile is the largest thing that a provider stores.
+    pub const ProviderDeposit: Balance = 10 * ATT;
+    /// Held for as long as a job is stored.
+    pub const JobDeposit: Balance = ATT;
+    /// Auditors are drawn and can't refuse: this much they get for a segment at least.
+    pub const MinAuditFee: Balance = 10 * MILLI_ATT;
+    /// Half of the price is at stake even where the odds ask for less.
+    pub const MinBondShare: Permill = Permill::from_percent(50);
+    /// What a missed deadline costs a provider of its bond.
+    pub const MissedPart: Permill = Permill::from_percent(20);
+    /// What cancelling a running job costs its customer of the price not yet paid.
+    pub const CancellationFee: Permill = Permill::from_percent(10);
+    /// Models are few and stay; their entry is not free.
+    pub const ModelDeposit: Balance = 10 * ATT;
+}
+
+/// How often a segment's auditors are drawn anew when none of them answers.
+pub const MAX_REDRAWS: u32 = 2;
+
+/// How many further auditors decide a dispute. Escrowed for each milestone, too.
+type CommitteeSize = ConstU32<4>;
+
+impl pallet_provider_staking::Config for Runtime {
+    type Currency = Balances;
+    type MaxProviders = ConstU32<256>;
+    type MinDelegation = MinDelegation;
+    type MinSelfBond = MinSelfBond;
+    type PalletId = ProviderPalletId;
+    type ProviderDeposit = ProviderDeposit;
+    type RuntimeHoldReason = RuntimeHoldReason;
+    type UnbondingBlocks = UnbondingBlocks;
+    type WeightInfo = ();
+}
+
+impl pallet_job_escrow::Config for Runtime {
+    type AuditWindow = AuditWindow;
+    type CancellationFee = CancellationFee;
+    type ChallengeWindow = ChallengeWindow;
+    type CommitteeReserve = CommitteeSize;
+    type Currency = Balances;
+    type DisputeWindow = DisputeWindow;
+    type JobDeposit = JobDeposit;
+    type MaxBondMultiple = ConstU32<10>;
+    type MaxPhaseBlocks = MaxPhaseBlocks;
+    type MinAuditFee = MinAuditFee;
+    type MinBondShare = MinBondShare;
+    type MissedPart = MissedPart;
+    type Proof = ProofOfTraining;
+    type Providers = ProviderStaking;
+    type PruneAfter = PruneAfter;
+    type RuntimeHoldReason = RuntimeHoldReason;
+    type UnixTime = Timestamp;
+    type WeightInfo = ();
+}
+
+impl pallet_proof_of_training::Config for Runtime {
+    type CommitteeSize = CommitteeSize;
+    type Currency = Balances;
+    type FinalityMargin = FinalityMargin;
+    type JobEscrow = JobEscrow;
+    type MaxRedraws = ConstU32<MAX_REDRAWS>;
+    type ModelDeposit = ModelDeposit;
+    type OpenBlocks = OpenBlocks;
+    type Providers = ProviderStaking;
+    type Randomness = AuditRandomness;
+    type RecordRetention = RecordRetention;
+    type RevealBlocks = RevealBlocks;
+    type RuntimeHoldReason = RuntimeHoldReason;
+    type UnixTime = Timestamp;
+    type VerdictCommitBlocks = VerdictCommitBlocks;
+    type WeightInfo = ();
+}

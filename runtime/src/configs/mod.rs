@@ -1,0 +1,8 @@
+//! How each pallet is set up, by concern. The reason of a value stands beside it.
+
+pub mod attune;
+pub mod consensus;
+pub mod convenience;
+pub mod money;
+pub mod system;
+pub mod windows;

@@ -1,0 +1,92 @@
+//! What the presets put into the first block.
+
+use super::{chain, full_genesis, ENDOWMENT};
+use crate::{
+    genesis::{
+        accounts::{ACCOUNTS, ALICE, VALIDATORS},
+        names, preset,
+    },
+    AccountId, Babe, Balances, Grandpa, Runtime, Session, System,
+};
+use sp_core::{ed25519, sr25519, Pair};
+use std::collections::BTreeSet;
+
+#[test]
+fn every_account_of_the_table_is_what_its_path_derives() {
+    for (path, key) in ACCOUNTS {
+        let pair = sr25519::Pair::from_string(path, None).expect("the path is valid");
+        assert_eq!(pair.public().0, key, "{path}");
+    }
+    for validator in VALIDATORS {
+        let derive =
+            |path: &str| sr25519::Pair::from_string(path, None).expect("the path is valid").public().0;
+        let grandpa = ed25519::Pair::from_string(validator.name, None).expect("the path is valid");
+        assert_eq!(derive(validator.name), validator.babe, "{}", validator.name);
+        assert_eq!(derive(&format!("{}//stash", validator.name)), validator.stash, "{}", validator.name);
+        assert_eq!(grandpa.public().0, validator.grandpa, "{}", validator.name);
+    }
+    assert_eq!(ALICE, ACCOUNTS[0].1);
+}
+
+#[test]
+fn no_account_is_twice_in_the_table() {
+    let paths = ACCOUNTS.iter().map(|(path, _)| *path).collect::<BTreeSet<_>>();
+    let keys = ACCOUNTS.iter().map(|(_, key)| *key).collect::<BTreeSet<_>>();
+    assert_eq!((paths.len(), keys.len()), (ACCOUNTS.len(), ACCOUNTS.len()));
+}
+
+#[test]
+fn a_preset_endows_every_account_and_nothing_else() {
+    for name in names() {
+        chain(&name).execute_with(|| {
+            for (path, key) in ACCOUNTS {
+                assert_eq!(Balances::free_balance(AccountId::from(key)), ENDOWMENT, "{name}: {path}");
+            }
+            let count = u128::try_from(ACCOUNTS.len()).expect("the table is small");
+            assert_eq!(pallet_balances::TotalIssuance::<Runtime>::get(), ENDOWMENT * count, "{name}");
+            assert_eq!(pallet_sudo::Key::<Runtime>::get(), Some(ALICE.into()), "{name}");
+        });
+    }
+}
+
+#[test]
+fn a_preset_has_the_same_validators_in_session_babe_and_grandpa() {
+    for (name, count) in [("development", 1), ("local_testnet", 3)] {
+        chain(name).execute_with(|| {
+            let expected = &VALIDATORS[..count];
+            let stashes =
+                expected.iter().map(|validator| AccountId::from(validator.stash)).collect::<Vec<_>>();
+            assert_eq!(Session::validators(), stashes, "{name}");
+            let babe = Babe::authorities().into_iter().map(|(id, _)| id.into_inner().0);
+            assert!(babe.eq(expected.iter().map(|validator| validator.babe)), "{name}");
+            let grandpa = Grandpa::grandpa_authorities().into_iter().map(|(id, _)| id.into_inner().0);
+            assert!(grandpa.eq(expected.iter().map(|validator| validator.grandpa)), "{name}");
+            for stash in &stashes {
+                assert_eq!(System::providers(stash), 1, "{name}: the endowment alone keeps the account");
+            }
+        });
+    }
+}
+
+#[test]
+fn an_alias_names_the_same_preset() {
+    for (alias, name) in [("dev", "development"), ("local", "local_testnet")] {
+        assert_eq!(preset(&alias.into()), preset(&name.into()));
+    }
+    assert_eq!(preset(&"mainnet".into()), None);
+}
+
+#[test]
+fn a_preset_is_the_same_bytes_each_time_and_the_same_state_after_its_json_was_read_and_written() {
+    for name in names() {
+        assert_eq!(preset(&name), preset(&name));
+        let genesis = full_genesis(&name);
+        let again: crate::RuntimeGenesisConfig =
+            serde_json::from_str(&genesis.to_string()).expect("the full genesis can be read");
+        assert_eq!(serde_json::to_value(&again).expect("and written"), genesis, "{name}");
+        let root = |mut externalities: sp_io::TestExternalities| {
+            externalities.execute_with(|| sp_io::storage::root(sp_runtime::StateVersion::V1))
+        };
+        assert_eq!(root(chain(&name)), root(chain(&name)), "{name}");
+    }
+}
