@@ -1,0 +1,135 @@
+//! Checkpoints: one safetensors file with canonical bytes, from which training goes on bit for bit.
+//!
+//! A checkpoint says to which training it belongs (a fingerprint of model shape, configuration and engine version) and
+//! what its own state root is; both are checked before a single value is used.
+
+use std::{collections::BTreeMap, path::Path};
+
+use attune_primitives::{hashing::blake2_256, H256};
+use tch::Tensor;
+
+use crate::{
+    class::ExecutionClass,
+    config::TrainConfig,
+    files::{self, TensorBytes},
+    lora::Adapter,
+    optimizer::AdamW,
+    parameters::{bytes, values},
+    spec::ModelSpec,
+    state::{self, slot_values, Counters, KINDS},
+    weights::WeightFile,
+    Error, Result, ENGINE_VERSION,
+};
+
+const FORMAT: &str = "attune-checkpoint-1";
+
+/// What a checkpoint must belong to.
+pub struct Owner<'a> {
+    /// The model's shape.
+    pub spec: &'a ModelSpec,
+    /// The configuration.
+    pub config: &'a TrainConfig,
+    /// The execution class.
+    pub class: &'a ExecutionClass,
+}
+
+impl Owner<'_> {
+    /// Hash of everything that the checkpoint depends on besides weights and data, which the caller knows by their own
+    /// hashes.
+    pub fn fingerprint(&self) -> H256 {
+        let config = serde_json::to_string(self.config).expect("a configuration is always JSON, qed");
+        let spec = self.spec.to_json("float32").to_string();
+        blake2_256(format!("attune fingerprint {ENGINE_VERSION}\n{spec}\n{config}").as_bytes())
+    }
+
+    fn metadata(&self, counters: &Counters, root: H256) -> BTreeMap<String, String> {
+        BTreeMap::from(
+            [
+                ("class", self.class.to_string()),
+                ("fingerprint", hex::encode(self.fingerprint())),
+                ("format", FORMAT.to_string()),
+                ("state_root", hex::encode(root)),
+                ("step", counters.step.to_string()),
+                ("tokens_seen", counters.tokens_seen.to_string()),
+                ("tokens_trained", counters.tokens_trained.to_string()),
+            ]
+            .map(|(key, value)| (key.to_string(), value)),
+        )
+    }
+}
+
+/// Writes a checkpoint. A full disk leaves the former file at `path` as it was.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn save(
+    path: &Path,
+    owner: &Owner<'_>,
+    adapter: &Adapter,
+    optimizer: &AdamW,
+    counters: &Counters,
+) -> Result<()> {
+    let metadata = owner.metadata(counters, state::root(adapter, optimizer, counters));
+    let slots = adapter.parameters().slots();
+    let names: Vec<[String; 3]> =
+        slots.iter().map(|slot| KINDS.map(|kind| kind.to_string() + &slot.name)).collect();
+    let flats = [&optimizer.first, &optimizer.second, adapter.parameters().flat()].map(values);
+    let mut tensors = Vec::with_capacity(slots.len() * 3);
+    for (slot, names) in slots.iter().zip(&names) {
+        for (name, flat) in names.iter().zip(flats) {
+            let bytes = bytes(slot_values(flat, slot));
+            tensors.push(TensorBytes { name, dtype: "F32", shape: &slot.shape, bytes });
+        }
+    }
+    files::write_safetensors(path, &metadata, &tensors)
+}
+
+/// Reads a checkpoint.
+///
+/// # Errors
+/// It is damaged, or belongs to another training or class (the error names both sides), or its values do not have the
+/// state root that it claims.
+pub fn load(path: &Path, owner: &Owner<'_>) -> Result<(Adapter, AdamW, Counters)> {
+    let refuse = |reason: String| Error::Checkpoint { path: path.to_path_buf(), reason };
+    let file = WeightFile::open(path)?;
+    let metadata = file.metadata()?;
+    let entry = |key: &str| metadata.get(key).map_or("nothing", String::as_str);
+    let ours = hex::encode(owner.fingerprint());
+    let class = owner.class.to_string();
+    for (what, key, expected) in [
+        ("format", "format", FORMAT),
+        ("fingerprint of model shape, configuration and engine", "fingerprint", ours.as_str()),
+        ("execution class", "class", class.as_str()),
+    ] {
+        if entry(key) != expected {
+            let found = entry(key);
+            return Err(refuse(format!("its {what} is {found}, this training's is {expected}")));
+        }
+    }
+    let number = |key: &str| {
+        let found = entry(key);
+        found.parse::<u64>().map_err(|_| refuse(format!("its {key} is {found}, expected a whole number")))
+    };
+    let counters = Counters {
+        step: number("step")?,
+        tokens_seen: number("tokens_seen")?,
+        tokens_trained: number("tokens_trained")?,
+    };
+    let tensor =
+        |kind: usize, name: &str, shape: &[i64]| file.tensor(&format!("{}{name}", KINDS[kind]), shape);
+    let adapter = Adapter::from_parts(owner.spec, owner.config.lora, |name, shape| tensor(2, name, shape))?;
+    let moments = |kind| -> Result<Tensor> {
+        let slots = adapter.parameters().slots().iter();
+        let parts = slots.map(|slot| Ok(tensor(kind, &slot.name, &slot.shape)?.f_reshape([-1])?));
+        Ok(Tensor::f_cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
+    };
+    let optimizer = AdamW::new(owner.config.adamw, moments(0)?, moments(1)?);
+    let root = hex::encode(state::root(&adapter, &optimizer, &counters));
+    if entry("state_root") != root {
+        let claimed = entry("state_root");
+        return Err(refuse(format!(
+            "it claims the state root {claimed}, its values have {root}: it is damaged"
+        )));
+    }
+    Ok((adapter, optimizer, counters))
+}
