@@ -1,0 +1,191 @@
+//! The calls of our pallets as functions. Each gives a [`Call`] for [`crate::Submitter::submit`].
+//!
+//! Amounts are in planck. What each call does, whom it is for and what it refuses is written at the pallets' calls.
+
+use attune_primitives::{
+    proof::SegmentCommitment, provider::ProviderProfile, Balance, JobId, ModelId, RecordId,
+};
+use subxt::utils::MultiAddress;
+
+use crate::{
+    api::{
+        runtime_types::{
+            bounded_collections::bounded_vec::BoundedVec, pallet_proof_of_training::types::ModelInfo,
+            sp_arithmetic::per_things::Permill,
+        },
+        transactions,
+    },
+    submit::Call,
+    types::{NewModel, Spec},
+    AccountId, H256,
+};
+
+/// Sends money; refuses to if the sender's account would fall below the existential deposit.
+pub fn transfer(to: AccountId, amount: Balance) -> Call {
+    Call::new(transactions().balances().transfer_keep_alive(MultiAddress::Id(to), amount))
+}
+
+/// Registers the sender as a provider. `commission_ppm` in millionths.
+pub fn register_provider(
+    profile: ProviderProfile,
+    commission_ppm: u32,
+    operator: AccountId,
+    self_bond: Balance,
+) -> Call {
+    let commission = Permill(commission_ppm);
+    Call::new(transactions().provider_staking().register(profile.into(), commission, operator, self_bond))
+}
+
+/// Replaces the sender's profile.
+pub fn set_profile(profile: ProviderProfile) -> Call {
+    Call::new(transactions().provider_staking().set_profile(profile.into()))
+}
+
+/// Replaces the sender's operator key.
+pub fn set_operator(operator: AccountId) -> Call {
+    Call::new(transactions().provider_staking().set_operator(operator))
+}
+
+/// Lowers the sender's commission, in millionths.
+pub fn lower_commission(commission_ppm: u32) -> Call {
+    Call::new(transactions().provider_staking().lower_commission(Permill(commission_ppm)))
+}
+
+/// Adds to the sender's self-bond.
+pub fn bond_more(amount: Balance) -> Call {
+    Call::new(transactions().provider_staking().bond_more(amount))
+}
+
+/// Moves a part of the sender's self-bond to unbonding.
+pub fn unbond_self(amount: Balance) -> Call {
+    Call::new(transactions().provider_staking().unbond_self(amount))
+}
+
+/// Delegates to a provider.
+pub fn delegate(provider: AccountId, amount: Balance) -> Call {
+    Call::new(transactions().provider_staking().delegate(provider, amount))
+}
+
+/// Moves shares of the sender's delegation to unbonding.
+pub fn undelegate(provider: AccountId, shares: u128) -> Call {
+    Call::new(transactions().provider_staking().undelegate(provider, shares))
+}
+
+/// Pays out the sender's unbonding stake whose time is over.
+pub fn withdraw(provider: AccountId) -> Call {
+    Call::new(transactions().provider_staking().withdraw(provider))
+}
+
+/// Pays out the sender's income as a delegator.
+pub fn claim_income(provider: AccountId) -> Call {
+    Call::new(transactions().provider_staking().claim_income(provider))
+}
+
+/// The sender stops being a provider.
+pub fn exit_provider() -> Call {
+    Call::new(transactions().provider_staking().exit())
+}
+
+/// Deletes an exiting provider whose pool is empty.
+pub fn deregister_provider(provider: AccountId) -> Call {
+    Call::new(transactions().provider_staking().deregister(provider))
+}
+
+/// Registers a base model. Texts that are too long are refused by the chain.
+pub fn register_model(model: NewModel) -> Call {
+    let info = ModelInfo {
+        name: BoundedVec(model.name.into_bytes()),
+        architecture: BoundedVec(model.architecture.into_bytes()),
+        parameters: model.parameters,
+        artifact: model.artifact,
+        artifact_bytes: model.artifact_bytes,
+        tokenizer: model.tokenizer,
+        licence: BoundedVec(model.licence.into_bytes()),
+    };
+    Call::new(transactions().proof_of_training().register_model(info))
+}
+
+/// Removes a base model of the sender.
+pub fn remove_model(model: ModelId) -> Call {
+    Call::new(transactions().proof_of_training().remove_model(model))
+}
+
+/// Orders a job: holds its price, its audit budget and a deposit.
+pub fn create_job(spec: Spec) -> Call {
+    Call::new(transactions().job_escrow().create_job(spec.into()))
+}
+
+/// Accepts a job, by an operator.
+pub fn accept_job(job: JobId, price: Balance) -> Call {
+    Call::new(transactions().job_escrow().accept_job(job, price))
+}
+
+/// Starts an assigned job, by the operator of its provider.
+pub fn start_job(job: JobId) -> Call {
+    Call::new(transactions().job_escrow().start_job(job))
+}
+
+/// Gives an assigned job back, by the operator of its provider.
+pub fn decline_job(job: JobId) -> Call {
+    Call::new(transactions().job_escrow().decline_job(job))
+}
+
+/// Calls a job off, by its customer.
+pub fn cancel_job(job: JobId) -> Call {
+    Call::new(transactions().job_escrow().cancel_job(job))
+}
+
+/// Ends a state whose deadline is over, by anyone.
+pub fn enforce_deadline(job: JobId) -> Call {
+    Call::new(transactions().job_escrow().enforce_deadline(job))
+}
+
+/// Pays out what settlement owes a payee for a job, by anyone.
+pub fn claim_owed(job: JobId, payee: AccountId) -> Call {
+    Call::new(transactions().job_escrow().claim_owed(job, payee))
+}
+
+/// Deletes a closed job, by anyone; its deposit goes back to the customer.
+pub fn prune_job(job: JobId) -> Call {
+    Call::new(transactions().job_escrow().prune_job(job))
+}
+
+/// Commits to the next segment, by the operator of the assigned provider.
+pub fn commit_segment(job: JobId, segment: u32, commitment: SegmentCommitment) -> Call {
+    Call::new(transactions().proof_of_training().commit_segment(job, segment, commitment.into()))
+}
+
+/// Names the adapter, by the operator of the assigned provider.
+pub fn submit_result(job: JobId, adapter: H256, adapter_bytes: u64) -> Call {
+    Call::new(transactions().proof_of_training().submit_result(job, adapter, adapter_bytes))
+}
+
+/// Draws the audits of a committed milestone, by anyone.
+pub fn draw_audits(job: JobId, milestone: u32) -> Call {
+    Call::new(transactions().proof_of_training().draw_audits(job, milestone))
+}
+
+/// Commits to a verdict, by the operator of a drawn auditor.
+pub fn commit_verdict(job: JobId, segment: u32, commitment: H256) -> Call {
+    Call::new(transactions().proof_of_training().commit_verdict(job, segment, commitment))
+}
+
+/// Opens a trace, by the operator of the assigned provider.
+pub fn open_trace(job: JobId, segment: u32, trace: H256, nonce: [u8; 32]) -> Call {
+    Call::new(transactions().proof_of_training().open_trace(job, segment, trace, nonce))
+}
+
+/// Reveals a verdict, by the operator of a drawn auditor.
+pub fn reveal_verdict(job: JobId, segment: u32, end_root: H256, trace: H256, salt: [u8; 32]) -> Call {
+    Call::new(transactions().proof_of_training().reveal_verdict(job, segment, end_root, trace, salt))
+}
+
+/// Ends a stage of an audit whose deadline is over, by anyone.
+pub fn enforce_audit_deadline(job: JobId, segment: u32) -> Call {
+    Call::new(transactions().proof_of_training().enforce_audit_deadline(job, segment))
+}
+
+/// Removes a record that was kept long enough, by its customer.
+pub fn remove_record(record: RecordId) -> Call {
+    Call::new(transactions().proof_of_training().remove_record(record))
+}

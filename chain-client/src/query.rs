@@ -1,0 +1,330 @@
+//! Reading the chain's state at one block.
+//!
+//! Whatever a [`View`] gives belongs to the same block. Lists are read whole: the chain bounds them by deposits, and
+//! this form of the client is meant for thousands of entries, not for millions.
+
+use attune_primitives::{proof::SegmentCommitment, BlockNumber, JobId, ModelId, RecordId};
+use subxt::client::OnlineClientAtBlockImpl;
+
+use crate::{
+    api,
+    connection::{Chain, Config},
+    convert,
+    error::{request, Result},
+    events::{self, ChainEvent},
+    types::{
+        AuditInfo, BalanceInfo, CommitmentInfo, Constants, DelegationInfo, DrawInfo, HoldInfo, JobInfo,
+        ModelInfo, PoolInfo, ProviderInfo, RecordInfo, ResultInfo, UnbondingInfo,
+    },
+    AccountId, H256,
+};
+
+/// subxt's client at one block.
+pub type AtBlock = subxt::client::ClientAtBlock<Config, OnlineClientAtBlockImpl<Config>>;
+
+/// The state at one block.
+#[derive(Clone)]
+pub struct View {
+    chain: Chain,
+    at: AtBlock,
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("number", &self.number()).field("hash", &self.hash()).finish()
+    }
+}
+
+/// One value of storage; `None` if there is none and the item has no default.
+macro_rules! fetch {
+    ($view:expr, $what:expr, $address:expr, $keys:expr) => {{
+        let found = $view.at.storage().try_fetch($address, $keys).await.map_err(request($what))?;
+        found.map(|value| value.decode()).transpose().map_err(request($what))?
+    }};
+}
+
+/// All values of a storage map under a prefix of keys, each with its decoded keys.
+macro_rules! fetch_all {
+    ($view:expr, $what:expr, $address:expr, $prefix:expr) => {{
+        let mut entries = $view.at.storage().iter($address, $prefix).await.map_err(request($what))?;
+        let mut all = Vec::new();
+        while let Some(entry) = entries.next().await {
+            let entry = entry.map_err(request($what))?;
+            let keys = entry.key().and_then(|key| key.decode()).map_err(request($what))?;
+            all.push((keys, entry.value().decode().map_err(request($what))?));
+        }
+        all
+    }};
+}
+
+macro_rules! constant {
+    ($view:expr, $address:expr) => {
+        $view.at.constants().entry($address).map_err(request("a constant of the runtime"))?
+    };
+}
+
+impl View {
+    pub(crate) fn new(chain: Chain, at: AtBlock) -> Self {
+        Self { chain, at }
+    }
+
+    /// The chain.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// subxt's client at this block, for what this crate has no function for.
+    pub fn raw(&self) -> &AtBlock {
+        &self.at
+    }
+
+    /// The block's number. Saturates at `u32::MAX`, which no chain of ours reaches.
+    pub fn number(&self) -> BlockNumber {
+        u32::try_from(self.at.block_number()).unwrap_or(u32::MAX)
+    }
+
+    /// The block's hash.
+    pub fn hash(&self) -> H256 {
+        self.at.block_hash()
+    }
+
+    /// Unix time of the block, in milliseconds.
+    ///
+    /// # Errors
+    /// [`crate::Error::Request`], [`crate::Error::Decode`]; so do all reads below.
+    pub async fn timestamp(&self) -> Result<u64> {
+        Ok(fetch!(self, "the time", api::storage().timestamp().now(), ()).unwrap_or_default())
+    }
+
+    /// What happened in this block, as far as [`ChainEvent`] knows it.
+    pub async fn events(&self) -> Result<Vec<ChainEvent>> {
+        let found = self.at.events().fetch().await.map_err(request("the block's events"))?;
+        events::decode_all(found.iter())
+    }
+
+    /// All jobs, by id.
+    pub async fn jobs(&self) -> Result<Vec<JobInfo>> {
+        let all = fetch_all!(self, "the jobs", api::storage().job_escrow().jobs(), ());
+        let mut jobs: Vec<JobInfo> = all.into_iter().map(|((id,), job)| convert::job(id, job)).collect();
+        jobs.sort_by_key(|job| job.id);
+        Ok(jobs)
+    }
+
+    /// A job.
+    pub async fn job(&self, id: JobId) -> Result<Option<JobInfo>> {
+        Ok(fetch!(self, "a job", api::storage().job_escrow().jobs(), (id,)).map(|job| convert::job(id, job)))
+    }
+
+    /// What settlement owes an account that could not receive it: by job, in planck.
+    pub async fn owed(&self, account: &AccountId) -> Result<Vec<(JobId, u128)>> {
+        let all = fetch_all!(self, "what is owed", api::storage().job_escrow().owed(), ());
+        let own = all.into_iter().filter(|((_, payee), _)| payee == account);
+        Ok(own.map(|((job, _), amount)| (job, amount)).collect())
+    }
+
+    /// All providers, by account.
+    pub async fn providers(&self) -> Result<Vec<ProviderInfo>> {
+        let all = fetch_all!(self, "the providers", api::storage().provider_staking().providers(), ());
+        let mut providers = Vec::with_capacity(all.len());
+        for ((account,), provider) in all {
+            let pool = self.pool(&account).await?.unwrap_or_default();
+            providers.push(convert::provider(account, provider, pool));
+        }
+        providers.sort_by_key(|provider| provider.account);
+        Ok(providers)
+    }
+
+    /// A provider.
+    pub async fn provider(&self, account: &AccountId) -> Result<Option<ProviderInfo>> {
+        let found = fetch!(self, "a provider", api::storage().provider_staking().providers(), (*account,));
+        let Some(provider) = found else { return Ok(None) };
+        let pool = self.pool(account).await?.unwrap_or_default();
+        Ok(Some(convert::provider(*account, provider, pool)))
+    }
+
+    /// The provider whose operator key this is.
+    pub async fn provider_of_operator(&self, operator: &AccountId) -> Result<Option<AccountId>> {
+        Ok(fetch!(self, "an operator", api::storage().provider_staking().operators(), (*operator,)))
+    }
+
+    /// The stake behind a provider.
+    pub async fn pool(&self, provider: &AccountId) -> Result<Option<PoolInfo>> {
+        let found = fetch!(self, "a pool", api::storage().provider_staking().pools(), (*provider,));
+        Ok(found.map(convert::pool))
+    }
+
+    /// What an account has delegated to a provider.
+    pub async fn delegation(
+        &self,
+        provider: &AccountId,
+        delegator: &AccountId,
+    ) -> Result<Option<DelegationInfo>> {
+        let address = api::storage().provider_staking().delegations();
+        let Some(found) = fetch!(self, "a delegation", address, (*provider, *delegator)) else {
+            return Ok(None);
+        };
+        let pool = self.pool(provider).await?.unwrap_or_default();
+        Ok(Some(convert::delegation(*provider, *delegator, found, &pool)))
+    }
+
+    /// Everyone who has delegated to a provider.
+    pub async fn delegations_to(&self, provider: &AccountId) -> Result<Vec<DelegationInfo>> {
+        let address = api::storage().provider_staking().delegations();
+        let all = fetch_all!(self, "the delegations", address, (*provider,));
+        let pool = self.pool(provider).await?.unwrap_or_default();
+        Ok(all.into_iter().map(|((_, who), d)| convert::delegation(*provider, who, d, &pool)).collect())
+    }
+
+    /// Everything that an account has delegated.
+    pub async fn delegations_of(&self, delegator: &AccountId) -> Result<Vec<DelegationInfo>> {
+        let mut found = Vec::new();
+        for provider in self.providers().await? {
+            found.extend(self.delegation(&provider.account, delegator).await?);
+        }
+        Ok(found)
+    }
+
+    /// Stake of an account on its way out of a provider's pool.
+    pub async fn unbonding(&self, provider: &AccountId, owner: &AccountId) -> Result<Vec<UnbondingInfo>> {
+        let address = api::storage().provider_staking().unbonding();
+        let Some(chunks) = fetch!(self, "unbonding stake", address, (*provider, *owner)) else {
+            return Ok(Vec::new());
+        };
+        let pool = self.pool(provider).await?.unwrap_or_default();
+        Ok(chunks.0.into_iter().map(|chunk| convert::unbonding(*provider, *owner, &chunk, &pool)).collect())
+    }
+
+    /// All base models, by id.
+    pub async fn models(&self) -> Result<Vec<ModelInfo>> {
+        let all = fetch_all!(self, "the models", api::storage().proof_of_training().models(), ());
+        let mut models: Vec<ModelInfo> =
+            all.into_iter().map(|((id,), model)| convert::model(id, model)).collect();
+        models.sort_by_key(|model| model.id);
+        Ok(models)
+    }
+
+    /// A base model.
+    pub async fn model(&self, id: ModelId) -> Result<Option<ModelInfo>> {
+        let found = fetch!(self, "a model", api::storage().proof_of_training().models(), (id,));
+        Ok(found.map(|model| convert::model(id, model)))
+    }
+
+    /// The base model with these files.
+    pub async fn model_by_artifact(&self, artifact: H256) -> Result<Option<ModelInfo>> {
+        let address = api::storage().proof_of_training().model_by_artifact();
+        match fetch!(self, "a model", address, (artifact,)) {
+            Some(id) => self.model(id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// All training records, by id.
+    pub async fn records(&self) -> Result<Vec<RecordInfo>> {
+        let all = fetch_all!(self, "the records", api::storage().proof_of_training().records(), ());
+        let mut records: Vec<RecordInfo> =
+            all.into_iter().map(|(_, record)| RecordInfo { record: record.0 }).collect();
+        records.sort_by_key(|info| info.record.job);
+        Ok(records)
+    }
+
+    /// A training record; its id is that of its job.
+    pub async fn record(&self, id: RecordId) -> Result<Option<RecordInfo>> {
+        let found = fetch!(self, "a record", api::storage().proof_of_training().records(), (id,));
+        Ok(found.map(|record| RecordInfo { record: record.0 }))
+    }
+
+    /// What the provider of a job has committed to, by segment. Empty once the job is closed.
+    pub async fn commitments(&self, job: JobId) -> Result<Vec<SegmentCommitment>> {
+        let found = fetch!(self, "the commitments", api::storage().proof_of_training().commitments(), (job,));
+        Ok(found.map(|all| all.0.into_iter().map(|c| c.0).collect()).unwrap_or_default())
+    }
+
+    /// As [`View::commitments`], each with its segment's number, for output.
+    pub async fn numbered_commitments(&self, job: JobId) -> Result<Vec<CommitmentInfo>> {
+        let all = self.commitments(job).await?;
+        Ok((0u32..).zip(all).map(|(segment, commitment)| CommitmentInfo { segment, commitment }).collect())
+    }
+
+    /// The submitted result of a job that is not closed.
+    pub async fn result(&self, job: JobId) -> Result<Option<ResultInfo>> {
+        let found = fetch!(self, "a result", api::storage().proof_of_training().results(), (job,));
+        Ok(found.map(convert::result))
+    }
+
+    /// The block in which all segments of a milestone were committed.
+    pub async fn committed_at(&self, job: JobId, milestone: u32) -> Result<Option<BlockNumber>> {
+        let address = api::storage().proof_of_training().committed_at();
+        Ok(fetch!(self, "a milestone's commitment", address, (job, milestone)))
+    }
+
+    /// What was drawn of a job's milestones. Empty once the job is closed.
+    pub async fn draws(&self, job: JobId) -> Result<Vec<DrawInfo>> {
+        let all = fetch_all!(self, "the draws", api::storage().proof_of_training().draws(), (job,));
+        let mut draws: Vec<DrawInfo> =
+            all.into_iter().map(|((_, milestone), draw)| convert::draw(milestone, draw)).collect();
+        draws.sort_by_key(|draw| draw.milestone);
+        Ok(draws)
+    }
+
+    /// The audits of a job, by segment. Empty once the job is closed.
+    pub async fn audits(&self, job: JobId) -> Result<Vec<AuditInfo>> {
+        let all = fetch_all!(self, "the audits", api::storage().proof_of_training().audits(), (job,));
+        let mut audits: Vec<AuditInfo> =
+            all.into_iter().map(|((_, segment), audit)| convert::audit(job, segment, audit)).collect();
+        audits.sort_by_key(|audit| audit.segment);
+        Ok(audits)
+    }
+
+    /// The latest audit randomness, and the first block of the epoch that made it; `None` on a young chain.
+    pub async fn randomness(&self) -> Result<Option<(H256, BlockNumber)>> {
+        Ok(fetch!(self, "the audit randomness", api::storage().audit_randomness().sealed(), ()))
+    }
+
+    /// An account's money. An unknown account has none.
+    pub async fn balance(&self, account: &AccountId) -> Result<BalanceInfo> {
+        let what = "a balance";
+        let data = fetch!(self, what, api::storage().system().account(), (*account,)).map(|info| info.data);
+        let holds = fetch!(self, what, api::storage().balances().holds(), (*account,));
+        let holds: Vec<HoldInfo> = holds
+            .map(|all| all.0)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|hold| HoldInfo { reason: convert::reason(&hold.id), amount: hold.amount })
+            .collect();
+        let (free, held) = data.map_or((0, 0), |data| (data.free, data.reserved));
+        Ok(BalanceInfo { free, held, holds })
+    }
+
+    /// What the runtime fixes.
+    pub async fn constants(&self) -> Result<Constants> {
+        let (staking, escrow, proof) = (
+            api::constants().provider_staking(),
+            api::constants().job_escrow(),
+            api::constants().proof_of_training(),
+        );
+        Ok(Constants {
+            existential_deposit: constant!(self, api::constants().balances().existential_deposit()),
+            min_self_bond: constant!(self, staking.min_self_bond()),
+            min_delegation: constant!(self, staking.min_delegation()),
+            provider_deposit: constant!(self, staking.provider_deposit()),
+            unbonding_blocks: constant!(self, staking.unbonding_blocks()),
+            job_deposit: constant!(self, escrow.job_deposit()),
+            min_audit_fee: constant!(self, escrow.min_audit_fee()),
+            max_phase_blocks: constant!(self, escrow.max_phase_blocks()),
+            min_bond_share_ppm: constant!(self, escrow.min_bond_share()).0,
+            max_bond_multiple: constant!(self, escrow.max_bond_multiple()),
+            cancellation_fee_ppm: constant!(self, escrow.cancellation_fee()).0,
+            prune_after: constant!(self, escrow.prune_after()),
+            committee_reserve: constant!(self, escrow.committee_reserve()),
+            audit_window: constant!(self, escrow.audit_window()),
+            challenge_window: constant!(self, escrow.challenge_window()),
+            dispute_window: constant!(self, escrow.dispute_window()),
+            model_deposit: constant!(self, proof.model_deposit()),
+            verdict_commit_blocks: constant!(self, proof.verdict_commit_blocks()),
+            open_blocks: constant!(self, proof.open_blocks()),
+            reveal_blocks: constant!(self, proof.reveal_blocks()),
+            finality_margin: constant!(self, proof.finality_margin()),
+            record_retention: constant!(self, proof.record_retention()),
+        })
+    }
+}

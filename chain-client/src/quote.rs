@@ -1,0 +1,141 @@
+//! What a job takes, and what a provider asks for it. Plain functions, so that the worker that quotes and the client that
+//! estimates say the same.
+
+use attune_primitives::{odds, provider::ProviderProfile, Balance};
+
+use crate::types::{Constants, Spec};
+
+const SECONDS_PER_HOUR: u128 = 3_600;
+
+/// Optimizer steps of the whole job.
+pub fn steps(spec: &Spec) -> u64 {
+    u64::from(spec.segments()).saturating_mul(u64::from(spec.steps_per_segment))
+}
+
+/// Tokens (padding included) that the whole job's steps read.
+pub fn tokens(spec: &Spec) -> u64 {
+    let rows =
+        u64::from(spec.hyper.micro_batch_rows).saturating_mul(u64::from(spec.hyper.gradient_accumulation));
+    steps(spec).saturating_mul(rows).saturating_mul(u64::from(spec.data.sequence_length))
+}
+
+/// Seconds that the training takes at a speed, rounded up; `None` if the speed is 0.
+pub fn seconds(spec: &Spec, tokens_per_second: u32) -> Option<u64> {
+    let speed = u64::from(tokens_per_second);
+    (speed > 0).then(|| tokens(spec).div_ceil(speed))
+}
+
+/// What a provider asks for a job, in planck: its price per GPU hour, times its accelerators (one where there is none),
+/// times the hours that it takes by its own measurement; rounded up, at least `floor`. `None` if it has not measured its
+/// speed.
+pub fn price(spec: &Spec, profile: &ProviderProfile, floor: Balance) -> Option<Balance> {
+    let speed = u128::from(profile.tokens_per_second);
+    let gpus = u128::from(profile.hardware.accelerators.max(1));
+    let per_hour = profile.price_per_gpu_hour.saturating_mul(gpus);
+    let tokens_per_hour = speed.checked_mul(SECONDS_PER_HOUR).filter(|t| *t > 0)?;
+    let price = per_hour.saturating_mul(u128::from(tokens(spec))).div_ceil(tokens_per_hour);
+    Some(price.max(floor).max(1))
+}
+
+/// The bond that a provider locks for a job at `price`, in planck, as job-escrow computes it: what the odds of the worst
+/// milestone ask for, within the runtime's bounds. `None` on overflow.
+pub fn bond(spec: &Spec, price: Balance, constants: &Constants) -> Option<Balance> {
+    const WHOLE: Balance = 1_000_000;
+    let segments = spec.milestones.iter().map(|milestone| milestone.segments).max()?;
+    let asked = odds::required_bond(price, segments, u32::from(spec.assurance.samples))?;
+    let least = price.checked_mul(Balance::from(constants.min_bond_share_ppm))?.div_ceil(WHOLE);
+    let most = price.checked_mul(Balance::from(constants.max_bond_multiple))?;
+    Some(asked.max(least).min(most))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use attune_primitives::{job::*, provider::Hardware, H256};
+
+    /// A small valid specification.
+    pub(crate) fn spec() -> Spec {
+        JobSpec {
+            model: 0,
+            data: DataSpec {
+                root: H256::repeat_byte(1),
+                bytes: 1,
+                tokens: 1_000,
+                rows: 10,
+                held_out_rows: 2,
+                sequence_length: 100,
+            },
+            method: Method::Lora { rank: 8, alpha: 16, rank_stabilised: false },
+            hyper: HyperParameters {
+                learning_rate_nano: 1_000_000,
+                schedule: Schedule::Cosine,
+                warmup_steps: 1,
+                micro_batch_rows: 2,
+                gradient_accumulation: 3,
+                max_gradient_norm_micro: 1_000_000,
+                weight_decay_micro: 0,
+                beta1_micro: 900_000,
+                beta2_micro: 999_000,
+                epsilon_pico: 10_000,
+            },
+            mode: ArithmeticMode::ClassExact { class: b"c".to_vec().try_into().unwrap() },
+            engine_version: 1,
+            seed: 7,
+            steps_per_segment: 5,
+            milestones: vec![Milestone { segments: 4, share: attune_primitives_share() }].try_into().unwrap(),
+            assurance: Assurance { samples: 1, auditors: 1 },
+            theme: Default::default(),
+            max_price: 1,
+            audit_fee: 1,
+            timing: JobTiming { open_blocks: 1, start_blocks: 1, milestone_blocks: 1 },
+            provider: None,
+        }
+    }
+
+    /// The whole price, without a dependency on the arithmetic crate: its encoding is that of a `u32`.
+    fn attune_primitives_share<T: codec::Decode>() -> T {
+        T::decode(&mut &codec::Encode::encode(&1_000_000u32)[..]).unwrap()
+    }
+
+    fn profile(price_per_gpu_hour: u128, tokens_per_second: u32, accelerators: u16) -> ProviderProfile {
+        ProviderProfile {
+            name: Default::default(),
+            endpoint: Default::default(),
+            class: Default::default(),
+            hardware: Hardware { model: Default::default(), accelerators, memory_mib: 1 },
+            price_per_gpu_hour,
+            tokens_per_second,
+        }
+    }
+
+    #[test]
+    fn tokens_are_steps_times_rows_times_length() {
+        assert_eq!((steps(&spec()), tokens(&spec())), (20, 20 * 6 * 100));
+        assert_eq!(seconds(&spec(), 7), Some(12_000u64.div_ceil(7)));
+        assert_eq!(seconds(&spec(), 0), None);
+    }
+
+    #[test]
+    fn a_bond_is_what_the_odds_ask_for_within_its_bounds() {
+        let constants = |min_bond_share_ppm, max_bond_multiple| Constants {
+            min_bond_share_ppm,
+            max_bond_multiple,
+            ..Constants::default()
+        };
+        // One of four segments is drawn: the bond is three prices.
+        assert_eq!(bond(&spec(), 100, &constants(500_000, 10)), Some(300));
+        assert_eq!(bond(&spec(), 100, &constants(500_000, 2)), Some(200));
+        assert_eq!(bond(&spec(), 101, &constants(3_500_000, 10)), Some(354));
+        assert_eq!(bond(&spec(), u128::MAX, &constants(500_000, 10)), None);
+    }
+
+    #[test]
+    fn a_price_is_the_hours_at_the_providers_rate_and_never_below_the_floor() {
+        // 12,000 tokens at 10 tokens/s are 1,200 s, a third of an hour.
+        assert_eq!(price(&spec(), &profile(3_000, 10, 0), 0), Some(1_000));
+        assert_eq!(price(&spec(), &profile(3_000, 10, 2), 0), Some(2_000));
+        assert_eq!(price(&spec(), &profile(3_000, 10, 0), 5_000), Some(5_000));
+        assert_eq!(price(&spec(), &profile(0, 10, 0), 0), Some(1));
+        assert_eq!(price(&spec(), &profile(3_000, 0, 0), 5_000), None);
+    }
+}

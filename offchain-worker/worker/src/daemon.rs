@@ -1,0 +1,405 @@
+//! The daemon: follows finalized blocks, asks [`reconcile`] what to do, and does it.
+//!
+//! Transactions are sent from one place, one after the other, so that they reach the chain in the order in which they
+//! build on each other; waiting for blocks and all work happen in tasks of their own. A duty is under way from the
+//! moment it is begun until its result is on disk or its transaction is finalized; the view of the chain is read after
+//! the list of what is under way, so that nothing can fall between the two.
+
+mod dispatch;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+    },
+};
+
+use anyhow::{bail, Context, Result};
+use attune_chain_client::{
+    primitives::{provider::ProviderProfile, BlockNumber, JobId},
+    types::Constants,
+    AccountId, Chain, Submitter,
+};
+use attune_store::{
+    signing::audience, sr25519::Sr25519Verifier, FetchLimits, Fetcher, Grants, LocalStore, ServerConfig, Url,
+};
+use tokio::{net::TcpListener, sync::Notify};
+
+use crate::{
+    access::{self, Rights},
+    advert::{machine, Advertisement},
+    board::Board,
+    config::WorkerConfig,
+    engine::{Engine, Trainer},
+    http::{self, Public},
+    jobdir::{replace_file, JobDir},
+    reconcile::{reconcile, Duty},
+    view::{ChainView, Inputs, LocalJob, LocalView, Policy},
+    work::Tools,
+    RequestSigner,
+};
+
+/// Most grants at a time.
+const MAX_GRANTS: usize = 200_000;
+
+/// A worker that is set up: it serves HTTP and is ready to follow the chain.
+pub struct Worker {
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    server: ServerConfig,
+}
+
+struct Shared {
+    config: WorkerConfig,
+    policy: Policy,
+    tools: Tools,
+    grants: Arc<Grants>,
+    public: Arc<Public>,
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    now: BlockNumber,
+    under_way: BTreeSet<Duty>,
+    not_before: BTreeMap<Duty, BlockNumber>,
+    failures: BTreeMap<Duty, u32>,
+    inputs: BTreeMap<JobId, Inputs>,
+    stops: BTreeMap<JobId, Arc<AtomicBool>>,
+    rights: Rights,
+    is_settled: bool,
+    is_unregistered: bool,
+    greeted: Option<(AccountId, ProviderProfile)>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Worker {
+    /// Opens the folder and the store, starts the training thread, binds the HTTP address, and writes the endpoint to
+    /// `<base>/endpoint`.
+    ///
+    /// # Errors
+    /// If the folder, the address or the public URL cannot be used.
+    pub async fn set_up(
+        config: WorkerConfig,
+        trainer: Arc<dyn Trainer>,
+        tokens_per_second: u32,
+    ) -> Result<Self> {
+        let base = &config.base_dir;
+        std::fs::create_dir_all(base).with_context(|| format!("expected to make {}", base.display()))?;
+        let store = LocalStore::open(base.join("store"))?;
+        let signer = Arc::new(RequestSigner(config.account.clone()));
+        let fetcher = Arc::new(Fetcher::new(store.clone(), signer, FetchLimits::default())?);
+        let listener = listen(base, config.bind).await?;
+        let address = listener.local_addr().context("expected the address that is served on")?;
+        let endpoint = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let url: Url = endpoint
+            .parse()
+            .with_context(|| format!("expected a URL as --public-url, found {endpoint:?}"))?;
+        let audiences = BTreeSet::from([audience(&url)?, address.to_string()]);
+        let audiences: Vec<String> = audiences.into_iter().collect();
+        replace_file(&base.join("endpoint"), format!("{endpoint}\n").as_bytes())
+            .with_context(|| format!("expected to write {}", base.join("endpoint").display()))?;
+        let board = Arc::new(Board::default());
+        let advertisement = Advertisement {
+            class: config.class.clone(),
+            hardware: machine(),
+            endpoint,
+            tokens_per_second,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            engine_version: attune_trainer::ENGINE_VERSION,
+            operator: config.account.id().to_string(),
+        };
+        let public = Arc::new(Public {
+            advertisement,
+            audiences: audiences.clone(),
+            board: board.clone(),
+            watchers: Default::default(),
+        });
+        let policy = Policy {
+            class: config.class.clone(),
+            engine_version: attune_trainer::ENGINE_VERSION,
+            price_floor: config.price_floor,
+            max_jobs: config.max_jobs,
+            push_others: config.push_others,
+        };
+        let engine = Engine::start(trainer).context("expected a thread to train on")?;
+        let grants = Arc::new(Grants::new(store.clone(), MAX_GRANTS));
+        let tools = Tools { base: base.clone(), store, fetcher, engine, board };
+        let state = Mutex::new(State::default());
+        let shared = Arc::new(Shared { config, policy, tools, grants, public, state, wake: Notify::new() });
+        Ok(Self { shared, listener, server: ServerConfig { audiences, ..ServerConfig::default() } })
+    }
+
+    /// Where this worker is reached.
+    pub fn endpoint(&self) -> &str {
+        &self.shared.public.advertisement.endpoint
+    }
+
+    /// Runs until `shutdown` resolves. A node that is away is waited for.
+    ///
+    /// # Errors
+    /// If the node's runtime is of another release, the key is a development key on a real chain, or the folder belongs
+    /// to another chain.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<()> {
+        let Self { shared, listener, server } = self;
+        let router = attune_store::router(
+            shared.tools.store.clone(),
+            shared.grants.clone(),
+            Arc::new(Sr25519Verifier),
+            server.clone(),
+        )
+        .merge(http::router(shared.public.clone()));
+        let close = Arc::new(Notify::new());
+        let closed = close.clone();
+        let serving = tokio::spawn(async move {
+            attune_store::serve(listener, router, &server.limits, async move { closed.notified().await })
+                .await
+        });
+        tracing::info!(
+            endpoint = shared.public.advertisement.endpoint,
+            class = shared.config.class,
+            "serving"
+        );
+        let ended = tokio::select! {
+            ended = follow(&shared) => ended,
+            () = shutdown => Ok(()),
+        };
+        tracing::info!("stopping");
+        for stop in shared.state().stops.values() {
+            stop.store(true, Ordering::Relaxed);
+        }
+        close.notify_one();
+        serving
+            .await
+            .context("expected the HTTP server to end")?
+            .context("expected the HTTP server to end")?;
+        ended
+    }
+}
+
+/// Binds the address. With port 0, the port of the last start is taken if it is still free, so that the endpoint in the
+/// provider's profile stays true across restarts.
+async fn listen(base: &Path, bind: SocketAddr) -> Result<TcpListener> {
+    let last =
+        std::fs::read_to_string(base.join("port")).ok().and_then(|text| text.trim().parse::<u16>().ok());
+    if let (0, Some(port)) = (bind.port(), last) {
+        if let Ok(listener) = TcpListener::bind(SocketAddr::new(bind.ip(), port)).await {
+            return Ok(listener);
+        }
+        tracing::warn!(port, "the port of the last start is taken; serving on another one");
+    }
+    let listener = TcpListener::bind(bind)
+        .await
+        .with_context(|| format!("expected to serve on {bind}, found it refused; choose another --bind"))?;
+    let port = listener.local_addr().context("expected the address that is served on")?.port();
+    replace_file(&base.join("port"), format!("{port}\n").as_bytes())
+        .with_context(|| format!("expected to write {}", base.join("port").display()))?;
+    Ok(listener)
+}
+
+/// Connects and goes round for ever.
+async fn follow(shared: &Arc<Shared>) -> Result<()> {
+    let account = shared.config.account.clone();
+    tracing::info!(node = shared.config.node, operator = %account.id(), "waiting for the node");
+    let chain = Chain::connect_when_there(&shared.config.node).await?;
+    claim_folder(shared, &chain)?;
+    let submitter = Submitter::new(chain.clone(), account)?;
+    let constants = chain.finalized().await?.constants().await?;
+    tracing::info!(chain = chain.identity().name, "connected");
+    let waker = shared.clone();
+    let mut blocks = chain.finalized_blocks();
+    let following = tokio::spawn(async move {
+        loop {
+            blocks.next().await;
+            waker.wake.notify_one();
+        }
+    });
+    let ended = loop {
+        if let Err(error) = round(shared, &submitter, &constants).await {
+            if !error.is_transient() {
+                break Err(error.into());
+            }
+            tracing::warn!(%error, "could not look at the chain; trying again at the next block");
+        }
+        shared.wake.notified().await;
+    };
+    following.abort();
+    ended
+}
+
+/// A base folder belongs to one chain: job ids of another one mean other jobs.
+fn claim_folder(shared: &Shared, chain: &Chain) -> Result<()> {
+    let path = shared.tools.base.join("chain");
+    let genesis = hex::encode(chain.identity().genesis.0);
+    match std::fs::read_to_string(&path) {
+        Ok(known) if known.trim() == genesis => Ok(()),
+        Ok(known) => bail!(
+            "expected the chain with genesis {} in {}, found a node of {genesis}; use another --base-dir for this chain",
+            known.trim(),
+            shared.tools.base.display()
+        ),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            replace_file(&path, format!("{genesis}\n").as_bytes())
+                .with_context(|| format!("expected to write {}", path.display()))
+        },
+        Err(error) => Err(error).with_context(|| format!("expected to read {}", path.display())),
+    }
+}
+
+/// Looks at chain and disk once, and begins what is to be done.
+async fn round(
+    shared: &Arc<Shared>,
+    submitter: &Submitter,
+    constants: &Constants,
+) -> attune_chain_client::Result<()> {
+    let under_way = shared.state().under_way.clone();
+    let chain = submitter.chain();
+    let finalized = chain.finalized().await?;
+    shared.tools.board.finalized_block.store(u64::from(finalized.number()), Ordering::Relaxed);
+    let me = finalized.provider_of_operator(&submitter.id()).await?;
+    let known: BTreeSet<JobId> = JobDir::all(&shared.tools.base).unwrap_or_default().into_iter().collect();
+    let view = match me {
+        Some(me) => ChainView::read(&finalized, &me, &known, constants).await?,
+        None => None,
+    };
+    let Some(view) = view else {
+        let mut state = shared.state();
+        if !state.is_unregistered {
+            state.is_unregistered = true;
+            tracing::warn!(operator = %submitter.id(), "no provider has this operator key yet; waiting for one to register");
+        }
+        return Ok(());
+    };
+    greet(shared, &view);
+    let local = look_at_disk(shared, &view, known, under_way);
+    open_doors(shared, &view, &local);
+    if !shared.state().is_settled {
+        if !chain.is_settled(&submitter.id()).await? {
+            tracing::info!("transactions of this key are still on their way; waiting for them");
+            return Ok(());
+        }
+        shared.state().is_settled = true;
+    }
+    for duty in reconcile(&view, &local, &shared.policy) {
+        if !dispatch::perform(shared, submitter, &view, &local, duty).await {
+            // What follows may build on it; the next round looks again.
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Says, whenever it changes, which provider this is, and whether its profile is what this worker is.
+fn greet(shared: &Shared, view: &ChainView) {
+    let now = (view.me.account, view.me.profile.clone());
+    let mut state = shared.state();
+    state.now = view.now;
+    if state.greeted.as_ref() == Some(&now) {
+        return;
+    }
+    state.is_unregistered = false;
+    state.greeted = Some(now);
+    drop(state);
+    tracing::info!(provider = %view.me.account, "working for this provider");
+    let advertised = &shared.public.advertisement;
+    let profile = &view.me.profile;
+    let text = attune_chain_client::json::text;
+    for (what, on_chain, here) in [
+        ("endpoint", text(&profile.endpoint), advertised.endpoint.clone()),
+        ("execution class", text(&profile.class), advertised.class.clone()),
+    ] {
+        if on_chain != here {
+            tracing::warn!(
+                what,
+                on_chain,
+                here,
+                "the provider's profile differs from this worker; set it with `attune providers set-profile`"
+            );
+        }
+    }
+}
+
+/// What is here of the jobs that concern this worker.
+fn look_at_disk(
+    shared: &Shared,
+    view: &ChainView,
+    known: BTreeSet<JobId>,
+    under_way: BTreeSet<Duty>,
+) -> LocalView {
+    let tools = &shared.tools;
+    let mut local = LocalView { under_way, ..LocalView::default() };
+    let concerns = view.jobs.values().filter(|job| {
+        !job.job.state.is_terminal()
+            && (job.provider() == Some(view.me.account) || job.is_auditor(&view.me.account))
+    });
+    let jobs: BTreeSet<JobId> = concerns.map(|job| job.job.id).chain(known).collect();
+    for job in jobs {
+        let files = match tools.dir(job).load() {
+            Ok(files) => files,
+            Err(error) => {
+                tracing::warn!(job, %error, "cannot read the job's folder");
+                continue;
+            }
+        };
+        local.jobs.insert(job, LocalJob { inputs: inputs(shared, view, job), files });
+    }
+    let mut state = shared.state();
+    local.not_before = state.not_before.clone();
+    // A job that ended needs no more training.
+    for (job, stop) in &state.stops {
+        if view.jobs.get(job).is_none_or(|view| view.job.state.is_terminal()) {
+            stop.store(true, Ordering::Relaxed);
+            let (engine, job) = (tools.engine.clone(), *job);
+            tokio::spawn(async move {
+                let closed = engine.run(move |bench| {
+                    bench.close(job);
+                    Ok(())
+                });
+                // An engine that is gone has nothing open.
+                let _ = closed.await;
+            });
+        }
+    }
+    let is_live = |job: &JobId| view.jobs.get(job).is_some_and(|view| !view.job.state.is_terminal());
+    state.inputs.retain(|job, _| is_live(job));
+    state.stops.retain(|job, _| is_live(job));
+    local
+}
+
+fn inputs(shared: &Shared, view: &ChainView, job: JobId) -> Inputs {
+    if let Some(known) = shared.state().inputs.get(&job) {
+        return known.clone();
+    }
+    let Some(found) = view.jobs.get(&job).filter(|found| found.provider() == Some(view.me.account)) else {
+        return Inputs::Missing;
+    };
+    let roots = view.model(found.job.spec.model).map(|model| [model.artifact, found.job.spec.data.root]);
+    let has_all = roots.is_some_and(|roots| roots.iter().all(|root| shared.tools.has_dir(root)));
+    if has_all && !found.job.state.is_terminal() {
+        Inputs::Arrived
+    } else {
+        Inputs::Missing
+    }
+}
+
+/// Gives and takes back rights.
+fn open_doors(shared: &Shared, view: &ChainView, local: &LocalView) {
+    let rights = access::rights(view, local);
+    let mut state = shared.state();
+    if let Err(error) = access::apply(&shared.grants, &state.rights, &rights) {
+        tracing::error!(%error, "not everybody can be served");
+    }
+    state.rights = rights;
+    drop(state);
+    *shared.public.watchers.write().unwrap_or_else(PoisonError::into_inner) = access::watchers(view);
+}

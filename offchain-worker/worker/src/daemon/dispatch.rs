@@ -1,0 +1,227 @@
+//! From a duty to what is done about it: a transaction that is sent, or work that is begun.
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    pin::Pin,
+    sync::{atomic::Ordering, Arc},
+};
+
+use attune_chain_client::{calls, json::text, AccountId, Call, Submitter, Wait};
+use attune_store::Url;
+
+use super::{Shared, State};
+use crate::{
+    reconcile::{self, Duty},
+    view::{ChainView, Inputs, JobView, LocalView},
+    work::WorkError,
+};
+
+/// Longest pause after failures, in blocks.
+const MAX_PAUSE: u32 = 32;
+/// Tries to fetch an audit's inputs before the verdict is that they are unavailable.
+const FETCH_TRIES: u32 = 3;
+
+/// Begins a duty. False if its transaction did not get into the node's pool.
+pub(super) async fn perform(
+    shared: &Arc<Shared>,
+    submitter: &Submitter,
+    view: &ChainView,
+    local: &LocalView,
+    duty: Duty,
+) -> bool {
+    if let Some(call) = call_of(shared, view, local, duty) {
+        shared.state().under_way.insert(duty);
+        tracing::info!(?duty, "sending");
+        match submitter.send(&call).await {
+            Ok(sent) => {
+                let shared = shared.clone();
+                tokio::spawn(async move {
+                    let result = sent.wait(Wait::Finalized).await.map(|_| ());
+                    finish_transaction(&shared, duty, result);
+                });
+            }
+            Err(error) => {
+                finish_transaction(shared, duty, Err(error));
+                return false;
+            }
+        }
+        return true;
+    }
+    if let Some(work) = work_of(shared, view, local, duty) {
+        shared.state().under_way.insert(duty);
+        tracing::info!(?duty, "working");
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            let result = work.await;
+            finish_work(&shared, duty, result);
+        });
+    }
+    true
+}
+
+fn finish_transaction(shared: &Shared, duty: Duty, result: attune_chain_client::Result<()>) {
+    let board = &shared.tools.board;
+    let mut state = shared.state();
+    state.under_way.remove(&duty);
+    match result {
+        Ok(()) => {
+            board.transactions_finalized.fetch_add(1, Ordering::Relaxed);
+            state.failures.remove(&duty);
+            state.not_before.remove(&duty);
+            tracing::info!(?duty, "finalized");
+        }
+        Err(error) => {
+            board.transactions_failed.fetch_add(1, Ordering::Relaxed);
+            // Whether it got into a block is not known: nothing is sent before that is settled.
+            state.is_settled &= !error.is_transient();
+            state.postpone(duty);
+            tracing::warn!(?duty, %error, "the transaction failed");
+        }
+    }
+    drop(state);
+    shared.wake.notify_one();
+}
+
+fn finish_work(shared: &Shared, duty: Duty, result: Result<(), WorkError>) {
+    let mut state = shared.state();
+    state.under_way.remove(&duty);
+    match result {
+        Ok(()) => {
+            state.failures.remove(&duty);
+            state.not_before.remove(&duty);
+            if let Duty::PrepareInputs { job } = duty {
+                state.inputs.insert(job, Inputs::Ready);
+            }
+        }
+        Err(WorkError::InputsUnusable(reason)) => {
+            tracing::warn!(?duty, reason, "the job's inputs are unusable");
+            state.inputs.insert(duty.job(), Inputs::Unusable(reason));
+        }
+        Err(error) => {
+            shared.tools.board.work_failed.fetch_add(1, Ordering::Relaxed);
+            state.postpone(duty);
+            tracing::warn!(?duty, %error, "work failed; it is tried again later");
+        }
+    }
+    drop(state);
+    shared.wake.notify_one();
+}
+
+impl State {
+    /// Tries again after a pause that doubles with each failure.
+    fn postpone(&mut self, duty: Duty) {
+        let failures = self.failures.entry(duty).or_default();
+        *failures = failures.saturating_add(1);
+        let pause = 1u32.checked_shl(*failures - 1).unwrap_or(MAX_PAUSE).min(MAX_PAUSE);
+        self.not_before.insert(duty, self.now.saturating_add(pause));
+    }
+}
+
+/// The transaction of a duty; `None` for work.
+fn call_of(shared: &Shared, view: &ChainView, local: &LocalView, duty: Duty) -> Option<Call> {
+    let files = || local.jobs.get(&duty.job()).map(|job| &job.files);
+    let trained = |segment: u32| files()?.segments.get(usize::try_from(segment).ok()?);
+    Some(match duty {
+        Duty::Accept { job } => {
+            calls::accept_job(job, reconcile::price(view, &shared.policy, view.jobs.get(&job)?)?)
+        }
+        Duty::Start { job } => calls::start_job(job),
+        Duty::Decline { job } => calls::decline_job(job),
+        Duty::CommitSegment { job, segment } => {
+            calls::commit_segment(job, segment, trained(segment)?.commitment())
+        }
+        Duty::SubmitResult { job } => {
+            let result = files()?.result?;
+            calls::submit_result(job, result.adapter, result.adapter_bytes)
+        }
+        Duty::Draw { job, milestone } => calls::draw_audits(job, milestone),
+        Duty::OpenTrace { job, segment } => {
+            let file = trained(segment)?;
+            calls::open_trace(job, segment, file.trace, file.nonce)
+        }
+        Duty::CommitVerdict { job, segment } => {
+            let verdict = files()?.verdicts.get(&segment)?;
+            calls::commit_verdict(job, segment, verdict.commitment(&view.me.account))
+        }
+        Duty::RevealVerdict { job, segment } => {
+            let verdict = files()?.verdicts.get(&segment)?;
+            calls::reveal_verdict(job, segment, verdict.end_root, verdict.trace, verdict.salt)
+        }
+        Duty::PushDeadline { job, .. } => calls::enforce_deadline(job),
+        Duty::PushAuditDeadline { job, segment, .. } => calls::enforce_audit_deadline(job, segment),
+        Duty::PrepareInputs { .. }
+        | Duty::Train { .. }
+        | Duty::Export { .. }
+        | Duty::Audit { .. }
+        | Duty::Tidy { .. }
+        | Duty::Forget { .. } => return None,
+    })
+}
+
+type Work = Pin<Box<dyn Future<Output = Result<(), WorkError>> + Send>>;
+
+/// The work of a duty; `None` for transactions, and for jobs that are gone meanwhile.
+fn work_of(shared: &Arc<Shared>, view: &ChainView, local: &LocalView, duty: Duty) -> Option<Work> {
+    let tools = shared.tools.clone();
+    if let Duty::Forget { job } | Duty::Tidy { job } = duty {
+        tools.board.end(job);
+        let others = view.jobs.values().filter(|other| other.job.id != job && !other.job.state.is_terminal());
+        let used_data = others.map(|other| other.job.spec.data.root).collect();
+        let keep_adapter = matches!(duty, Duty::Tidy { .. });
+        return Some(Box::pin(async move { tools.clean_up(job, used_data, keep_adapter).await }));
+    }
+    let found = view.jobs.get(&duty.job())?.clone();
+    let files = local.jobs.get(&duty.job()).map(|job| job.files.clone()).unwrap_or_default();
+    let model = view.model(found.job.spec.model)?.clone();
+    let job = found.job.clone();
+    Some(match duty {
+        Duty::PrepareInputs { .. } => Box::pin(async move { tools.prepare_inputs(job, model).await }),
+        Duty::Train { segment, .. } => {
+            let stop = shared.state().stops.entry(job.id).or_default().clone();
+            let before =
+                segment.checked_sub(1).and_then(|at| files.segments.get(usize::try_from(at).ok()?).copied());
+            Box::pin(async move {
+                tools.train(job, segment, before, stop).await?;
+                tools.board.segments_trained.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            })
+        }
+        Duty::Export { .. } => {
+            let last = *files.segments.last()?;
+            Box::pin(async move { tools.export(job, last, model.name).await.map(|_| ()) })
+        }
+        Duty::Audit { segment, .. } => {
+            let audit = found.audits.iter().find(|audit| audit.segment == segment)?.clone();
+            let failures = shared.state().failures.get(&duty).copied().unwrap_or(0);
+            let peers = peers(view, &found);
+            Box::pin(async move {
+                match tools.audit(found, audit, model, peers).await {
+                    Err(WorkError::Unavailable(error)) if failures.saturating_add(1) >= FETCH_TRIES => {
+                        tracing::warn!(job = job.id, segment, %error, "an input of the audit cannot be had");
+                        tools.give_up(job.id, segment).await?;
+                    }
+                    other => {
+                        other?;
+                    }
+                }
+                tools.board.segments_audited.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            })
+        }
+        _ => return None,
+    })
+}
+
+/// Who may have a job's artifacts: its provider first, then its auditors.
+fn peers(view: &ChainView, job: &JobView) -> Vec<Url> {
+    let auditors = job.audits.iter().flat_map(|audit| audit.slots.iter().map(|slot| slot.auditor));
+    let mut seen = BTreeSet::from([view.me.account]);
+    let accounts: Vec<AccountId> =
+        job.provider().into_iter().chain(auditors).filter(|account| seen.insert(*account)).collect();
+    let endpoints = accounts
+        .iter()
+        .filter_map(|account| view.provider(account))
+        .map(|provider| text(&provider.profile.endpoint));
+    endpoints.filter_map(|endpoint| endpoint.parse().ok()).collect()
+}

@@ -1,0 +1,201 @@
+//! The real trainer behind [`Trainer`]: `attune_trainer` with libtorch.
+
+use std::{ops::ControlFlow, path::Path};
+
+use attune_chain_client::{
+    primitives::job::{Method, Schedule as SpecSchedule},
+    types::Spec,
+    H256,
+};
+use attune_trainer::{
+    data::PackedData, lora::LoraConfig, optimizer::AdamWConfig, schedule::Schedule, Error, ExecutionClass,
+    Session, SessionInputs, TrainConfig,
+};
+
+use crate::engine::{SegmentOutcome, Step, TrainError, Trainer, Training, TrainingJob};
+
+/// The configuration that a specification fixes. The provider adds nothing to it.
+pub fn train_config(spec: &Spec) -> TrainConfig {
+    let Method::Lora { rank, alpha, rank_stabilised } = spec.method;
+    let hyper = &spec.hyper;
+    // Divisions by powers of ten are rounded once and so are the same on every machine.
+    let micro = |value: u32| f64::from(value) / 1e6;
+    let ends = (0u32..).map_while(|milestone| spec.milestone_segments(milestone)).map(|(_, end)| end);
+    TrainConfig {
+        seed: spec.seed,
+        data_key: spec.hash().0,
+        lora: LoraConfig { rank: u32::from(rank), alpha: f64::from(alpha), use_rslora: rank_stabilised },
+        learning_rate: hyper.learning_rate_nano as f64 / 1e9,
+        schedule: match hyper.schedule {
+            SpecSchedule::Constant => Schedule::Constant,
+            SpecSchedule::Linear => Schedule::Linear,
+            SpecSchedule::Cosine => Schedule::Cosine,
+        },
+        warmup_steps: u64::from(hyper.warmup_steps),
+        steps_per_segment: spec.steps_per_segment,
+        segments: spec.segments(),
+        micro_batch_size: u32::from(hyper.micro_batch_rows),
+        gradient_accumulation_steps: u32::from(hyper.gradient_accumulation),
+        max_grad_norm: micro(hyper.max_gradient_norm_micro),
+        adamw: AdamWConfig {
+            beta1: micro(hyper.beta1_micro),
+            beta2: micro(hyper.beta2_micro),
+            epsilon: f64::from(hyper.epsilon_pico) / 1e12,
+            weight_decay: micro(hyper.weight_decay_micro),
+        },
+        sequence_length: spec.data.sequence_length,
+        evaluate_after_segments: ends.map(|end| end.saturating_sub(1)).collect(),
+    }
+}
+
+/// `attune_trainer`, pinned to one execution class.
+#[derive(Clone, Copy, Debug)]
+pub struct TorchTrainer {
+    class: ExecutionClass,
+}
+
+impl TorchTrainer {
+    /// Pins this process to the class. Call it before anything else uses libtorch.
+    ///
+    /// # Errors
+    /// If this machine cannot run the class, or the process is pinned to another one.
+    pub fn pin(class: ExecutionClass) -> Result<Self, TrainError> {
+        class.pin().map_err(machine)?;
+        Ok(Self { class })
+    }
+
+    /// The class.
+    pub fn class(&self) -> ExecutionClass {
+        self.class
+    }
+
+    fn inputs(&self, job: &TrainingJob) -> SessionInputs {
+        SessionInputs {
+            model_dir: job.model_dir.clone(),
+            data_dir: job.data_dir.clone(),
+            config: train_config(&job.spec),
+            class: self.class,
+        }
+    }
+}
+
+impl Trainer for TorchTrainer {
+    fn open(&self, job: &TrainingJob, checkpoint: Option<&Path>) -> Result<Box<dyn Training>, TrainError> {
+        check_data(job)?;
+        let inputs = self.inputs(job);
+        let session = match checkpoint {
+            Some(path) => Session::resume(&inputs, path),
+            None => Session::start(&inputs),
+        };
+        Ok(Box::new(TorchTraining { session: session.map_err(sort)? }))
+    }
+}
+
+/// The packed data must be what the specification says: price and deadlines were agreed on for it.
+fn check_data(job: &TrainingJob) -> Result<(), TrainError> {
+    let data = PackedData::open(&job.data_dir).map_err(|error| TrainError::Inputs(error.to_string()))?;
+    let spec = &job.spec.data;
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    for (what, found, expected) in [
+        ("train rows", count(data.train.rows), u64::from(spec.rows)),
+        ("held-out rows", count(data.held_out.rows), u64::from(spec.held_out_rows)),
+        ("tokens per row", count(data.sequence_length), u64::from(spec.sequence_length)),
+    ] {
+        if found != expected {
+            return Err(TrainError::Inputs(format!(
+                "expected {expected} {what} as the specification says, found {found}; pack the data again and order anew"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// One session of the trainer.
+struct TorchTraining {
+    session: Session,
+}
+
+impl Training for TorchTraining {
+    fn state_root(&self) -> Result<H256, TrainError> {
+        Ok(self.session.state_root())
+    }
+
+    fn run_segment(
+        &mut self,
+        on_step: &mut dyn FnMut(Step) -> ControlFlow<()>,
+    ) -> Result<SegmentOutcome, TrainError> {
+        let config = self.session.config();
+        let tokens = config.rows_per_step().saturating_mul(u64::from(config.sequence_length));
+        let mut report =
+            |step: attune_trainer::StepReport| on_step(Step { step: step.step, loss: step.loss, tokens });
+        let done = self.session.run_segment(&mut report).map_err(sort)?;
+        Ok(SegmentOutcome {
+            start_root: done.start_root,
+            end_root: done.end_root,
+            trace: done.trace,
+            metrics: done.metrics,
+        })
+    }
+
+    fn save_checkpoint(&self, path: &Path) -> Result<(), TrainError> {
+        self.session.save_checkpoint(path).map_err(sort)
+    }
+
+    fn export(&self, dir: &Path, base_model: &str) -> Result<(), TrainError> {
+        self.session.export_peft(dir, base_model).map_err(sort)
+    }
+}
+
+/// Whose fault an error is.
+fn sort(error: Error) -> TrainError {
+    let text = error.to_string();
+    match error {
+        Error::Config(_)
+        | Error::Model { .. }
+        | Error::Weights { .. }
+        | Error::Data(_)
+        | Error::Adapter { .. } => TrainError::Inputs(text),
+        Error::Checkpoint { .. } => TrainError::Checkpoint(text),
+        Error::NotFinite { .. } => TrainError::Diverged(text),
+        Error::Stopped { .. } => TrainError::Stopped,
+        _ => TrainError::Machine(text),
+    }
+}
+
+fn machine(error: Error) -> TrainError {
+    TrainError::Machine(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn every_setting_of_a_specification_reaches_the_configuration() {
+        let spec = testing::spec();
+        let config = train_config(&spec);
+        config.validate().unwrap();
+        assert_eq!(config.learning_rate, 2e-3);
+        assert_eq!((config.lora.rank, config.lora.alpha, config.lora.use_rslora), (8, 16.0, false));
+        assert_eq!(config.schedule, Schedule::Cosine);
+        assert_eq!((config.segments, config.steps_per_segment), (4, 5));
+        assert_eq!((config.micro_batch_size, config.gradient_accumulation_steps), (2, 3));
+        assert_eq!((config.max_grad_norm, config.warmup_steps, config.sequence_length), (1.0, 3, 64));
+        let adamw = config.adamw;
+        assert_eq!((adamw.beta1, adamw.beta2, adamw.epsilon, adamw.weight_decay), (0.9, 0.999, 1e-8, 0.01));
+        assert_eq!(config.data_key, spec.hash().0);
+        assert_eq!(
+            config.evaluate_after_segments,
+            [1, 3],
+            "held-out loss is measured at each milestone's end"
+        );
+    }
+
+    #[test]
+    fn another_specification_gives_another_data_order() {
+        let spec = testing::spec();
+        let other = Spec { seed: spec.seed + 1, ..spec.clone() };
+        assert_ne!(train_config(&spec).data_key, train_config(&other).data_key);
+    }
+}

@@ -1,0 +1,195 @@
+//! What the worker sees of the chain at one finalized block, and what it knows of itself. Plain data, so that
+//! [`crate::reconcile`] can be a pure function and a test can write any situation down.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use attune_chain_client::{
+    primitives::{machine::JobState, proof::SegmentCommitment, Balance, BlockNumber, JobId},
+    types::{AuditInfo, Constants, DrawInfo, JobInfo, ModelInfo, ProviderInfo, RecordInfo, ResultInfo},
+    AccountId, Result, View,
+};
+
+use crate::{jobdir::JobFiles, reconcile::Duty};
+
+/// A job with what proof-of-training keeps about it while it is alive.
+#[derive(Clone, Debug)]
+pub struct JobView {
+    /// The job.
+    pub job: JobInfo,
+    /// Committed segments.
+    pub commitments: Vec<SegmentCommitment>,
+    /// The submitted result.
+    pub result: Option<ResultInfo>,
+    /// Blocks in which milestones were committed.
+    pub committed_at: BTreeMap<u32, BlockNumber>,
+    /// Draws.
+    pub draws: Vec<DrawInfo>,
+    /// Audits.
+    pub audits: Vec<AuditInfo>,
+}
+
+impl JobView {
+    /// The assigned provider.
+    pub fn provider(&self) -> Option<AccountId> {
+        self.job.assignment.as_ref().map(|assignment| assignment.provider)
+    }
+
+    /// True if an account has a place in one of the job's audits.
+    pub fn is_auditor(&self, account: &AccountId) -> bool {
+        self.audits.iter().any(|audit| audit.slot(account).is_some())
+    }
+}
+
+/// The chain at one finalized block, as far as a worker needs it.
+#[derive(Clone, Debug)]
+pub struct ChainView {
+    /// The block's number.
+    pub now: BlockNumber,
+    /// The provider that this worker acts for.
+    pub me: ProviderInfo,
+    /// All providers, in the order of their accounts.
+    pub providers: Vec<ProviderInfo>,
+    /// All jobs that the chain still has.
+    pub jobs: BTreeMap<JobId, JobView>,
+    /// Records of jobs that the chain no longer has, among those asked for.
+    pub records: BTreeMap<JobId, RecordInfo>,
+    /// Base models.
+    pub models: Vec<ModelInfo>,
+    /// First block of the epoch that made the latest audit randomness.
+    pub randomness_from: Option<BlockNumber>,
+    /// What the runtime fixes.
+    pub constants: Constants,
+}
+
+impl ChainView {
+    /// Reads it; `me` is the worker's provider, `known` the jobs that it keeps something of. `None` if the provider is not
+    /// registered.
+    ///
+    /// # Errors
+    /// If the node does not answer.
+    pub async fn read(
+        view: &View,
+        me: &AccountId,
+        known: &BTreeSet<JobId>,
+        constants: &Constants,
+    ) -> Result<Option<Self>> {
+        let providers = view.providers().await?;
+        let Some(me) = providers.iter().find(|provider| provider.account == *me).cloned() else {
+            return Ok(None);
+        };
+        let mut jobs = BTreeMap::new();
+        for job in view.jobs().await? {
+            let id = job.id;
+            jobs.insert(id, read_job(view, job).await?);
+        }
+        let mut records = BTreeMap::new();
+        for job in known.iter().filter(|job| !jobs.contains_key(job)) {
+            records.extend(view.record(*job).await?.map(|record| (*job, record)));
+        }
+        Ok(Some(Self {
+            now: view.number(),
+            me,
+            providers,
+            jobs,
+            records,
+            models: view.models().await?,
+            randomness_from: view.randomness().await?.map(|(_, from)| from),
+            constants: constants.clone(),
+        }))
+    }
+
+    /// A base model.
+    pub fn model(&self, id: u32) -> Option<&ModelInfo> {
+        self.models.iter().find(|model| model.id == id)
+    }
+
+    /// A provider.
+    pub fn provider(&self, account: &AccountId) -> Option<&ProviderInfo> {
+        self.providers.iter().find(|provider| provider.account == *account)
+    }
+}
+
+async fn read_job(view: &View, job: JobInfo) -> Result<JobView> {
+    let id = job.id;
+    let mut found = JobView {
+        job,
+        commitments: Vec::new(),
+        result: None,
+        committed_at: BTreeMap::new(),
+        draws: Vec::new(),
+        audits: Vec::new(),
+    };
+    // Before the start there is nothing yet, after the end nothing any more.
+    if !matches!(found.job.state, JobState::Running | JobState::Submitted | JobState::Disputed(_)) {
+        return Ok(found);
+    }
+    found.commitments = view.commitments(id).await?;
+    if found.commitments.is_empty() {
+        return Ok(found);
+    }
+    let segments = u32::try_from(found.commitments.len()).unwrap_or(u32::MAX);
+    for milestone in 0..u32::try_from(found.job.spec.milestones.len()).unwrap_or(0) {
+        let is_committed =
+            found.job.spec.milestone_segments(milestone).is_some_and(|(_, end)| end <= segments);
+        if is_committed {
+            found.committed_at.extend(view.committed_at(id, milestone).await?.map(|at| (milestone, at)));
+        }
+    }
+    if !found.committed_at.is_empty() {
+        found.draws = view.draws(id).await?;
+        found.result = view.result(id).await?;
+    }
+    if !found.draws.is_empty() {
+        found.audits = view.audits(id).await?;
+    }
+    Ok(found)
+}
+
+/// Whether a job's inputs are here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Inputs {
+    /// Not all of them are in the store.
+    #[default]
+    Missing,
+    /// They are in the store and wait to be put into place and checked.
+    Arrived,
+    /// They are in place and fit the specification.
+    Ready,
+    /// They don't fit the specification.
+    Unusable(String),
+}
+
+/// What the worker has of one job.
+#[derive(Clone, Debug, Default)]
+pub struct LocalJob {
+    /// Its inputs.
+    pub inputs: Inputs,
+    /// What is on disk.
+    pub files: JobFiles,
+}
+
+/// What the worker knows of itself.
+#[derive(Clone, Debug, Default)]
+pub struct LocalView {
+    /// Jobs that it has something of.
+    pub jobs: BTreeMap<JobId, LocalJob>,
+    /// What is under way: transactions that are not finalized yet, and work.
+    pub under_way: BTreeSet<Duty>,
+    /// What failed, and the block from which it may be tried again.
+    pub not_before: BTreeMap<Duty, BlockNumber>,
+}
+
+/// What the worker's owner decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The execution class that this process is pinned to.
+    pub class: String,
+    /// The version of the trainer's numerical behaviour.
+    pub engine_version: u32,
+    /// Never asks for less than this for a job, in planck.
+    pub price_floor: Balance,
+    /// Most jobs that it trains at a time; 0 to audit only.
+    pub max_jobs: u32,
+    /// Pushes passed deadlines of jobs that it is no party to, some blocks after the parties could have.
+    pub push_others: bool,
+}
