@@ -1,0 +1,376 @@
+//! A job seen from outside while it runs.
+//!
+//! The chain says what is settled, block by finalized block; the provider's worker says, to those whom the job entitles,
+//! how far it is between two blocks. A follower that signs for the customer also does the customer's part: it sends the
+//! model and the data to the provider as soon as there is one, and pushes deadlines that everybody else let pass.
+
+use std::time::Duration;
+
+use anyhow::{bail, Context as _, Result};
+use attune_chain_client::{calls, json, types::JobInfo, Chain, Error, Submitter, View, Wait, H256};
+use attune_primitives::{
+    machine::{Failure, JobState, Party},
+    BlockNumber, JobId,
+};
+use indicatif::ProgressBar;
+
+use crate::{
+    artifacts::Artifacts,
+    context::{is_transient, Context},
+    money, narrate,
+    output::{clean, clean_bytes},
+    progress::{say_above, Progress},
+    remote::{self, WorkerProgress},
+    time::show_span,
+};
+
+/// How often the provider's worker is asked how far it is.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// How many blocks a passed deadline is left to those whose duty it is, before the follower pushes it.
+const GRACE_BLOCKS: BlockNumber = 4;
+/// How often the progress is said where there is no bar.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// When to stop following.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// The job has ended.
+    End,
+    /// A provider has the inputs.
+    InputsSent,
+}
+
+/// How far a job is, from all sources.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    segments: u32,
+    loss_micro: Option<u32>,
+    passed_audits: usize,
+    open_audits: usize,
+    worker: Option<WorkerProgress>,
+}
+
+/// Follows one job.
+pub struct Follower<'a> {
+    context: &'a Context,
+    chain: Chain,
+    job: JobId,
+    signer: Option<&'a Submitter>,
+    artifacts: Artifacts,
+    model: Option<H256>,
+    bar: ProgressBar,
+    seen: Seen,
+    inputs_sent: bool,
+    said_at: std::time::Instant,
+    said: String,
+    upload_failures: u32,
+}
+
+impl<'a> Follower<'a> {
+    /// A follower of `job`. With a `signer` it does the customer's part, if that is the job's customer.
+    ///
+    /// # Errors
+    /// If the profile's store cannot be opened.
+    pub fn new(
+        context: &'a Context,
+        chain: Chain,
+        job: JobId,
+        signer: Option<&'a Submitter>,
+    ) -> Result<Self> {
+        Ok(Follower {
+            context,
+            chain,
+            job,
+            signer,
+            artifacts: Artifacts::open(&context.profile)?,
+            model: None,
+            bar: context.progress.steps(0),
+            seen: Seen::default(),
+            inputs_sent: false,
+            said_at: std::time::Instant::now(),
+            said: String::new(),
+            upload_failures: 0,
+        })
+    }
+
+    /// Follows the job until it ends, or as far as `until` says, and gives its last state.
+    ///
+    /// # Errors
+    /// If there is no such job, or the node's answers cannot be read.
+    pub async fn follow(mut self, until: Until) -> Result<JobInfo> {
+        let mut blocks = self.blocks();
+        let mut ask = tokio::time::interval(ASK_EVERY);
+        ask.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let view = self.chain.finalized().await?;
+        let mut job = self.job_at(&view).await?;
+        self.say_state(&job);
+        self.look(&view, &job).await?;
+        loop {
+            if job.state.is_terminal() || (until == Until::InputsSent && self.has_inputs(&job)) {
+                self.bar.finish_and_clear();
+                return Ok(job);
+            }
+            tokio::select! {
+                Some(view) = blocks.recv() => match self.block(&view, &mut job).await {
+                    // A node that is away for a moment costs the news of a block, not the follower.
+                    Err(error) if is_transient(&error) => tracing::warn!("{error:#}"),
+                    done => done?,
+                },
+                _ = ask.tick() => self.ask_worker(&job).await,
+            }
+            self.show(&job);
+        }
+    }
+
+    /// Takes in one finalized block.
+    async fn block(&mut self, view: &View, job: &mut JobInfo) -> Result<()> {
+        let before = job.state;
+        *job = self.job_at(view).await?;
+        self.say_events(view).await?;
+        if job.state != before {
+            self.say_state(job);
+        }
+        self.look(view, job).await
+    }
+
+    /// Finalized blocks, read by a task of their own: reading must not be dropped half way when the tick comes first.
+    fn blocks(&self) -> tokio::sync::mpsc::Receiver<View> {
+        let (sender, receiver) = tokio::sync::mpsc::channel(16);
+        let mut blocks = self.chain.finalized_blocks();
+        tokio::spawn(async move { while sender.send(blocks.next().await).await.is_ok() {} });
+        receiver
+    }
+
+    async fn job_at(&self, view: &View) -> Result<JobInfo> {
+        let found = view.job(self.job).await?;
+        found.with_context(|| {
+            format!("there is no job {} (finished jobs are pruned in time); see `attune jobs list`", self.job)
+        })
+    }
+
+    /// Looks at what has changed in a block, and does the customer's part.
+    async fn look(&mut self, view: &View, job: &JobInfo) -> Result<()> {
+        if matches!(job.state, JobState::Running | JobState::Submitted | JobState::Disputed(_)) {
+            let commitments = view.commitments(self.job).await?;
+            self.seen.segments = u32::try_from(commitments.len()).unwrap_or(u32::MAX);
+            self.seen.loss_micro = commitments.last().map(|last| last.metrics.train_loss_micro);
+            let audits = view.audits(self.job).await?;
+            self.seen.passed_audits =
+                audits.iter().filter(|a| a.stage == attune_chain_client::types::AuditStage::Passed).count();
+            self.seen.open_audits = audits.len() - self.seen.passed_audits;
+        }
+        if job.state == JobState::Assigned && !self.inputs_sent {
+            self.send_inputs(view, job).await?;
+        }
+        self.push_deadline(view, job).await
+    }
+
+    fn has_inputs(&self, job: &JobInfo) -> bool {
+        self.inputs_sent || !matches!(job.state, JobState::Open | JobState::Assigned)
+    }
+
+    /// Sends model and data to the provider, if this is the customer and has them. A failure is said and tried again at
+    /// the next block: the provider may still be starting up.
+    async fn send_inputs(&mut self, view: &View, job: &JobInfo) -> Result<()> {
+        let Some(signer) = self.signer.filter(|signer| signer.id() == job.customer) else { return Ok(()) };
+        let Some(assignment) = &job.assignment else { return Ok(()) };
+        let Some(provider) = view.provider(&assignment.provider).await? else { return Ok(()) };
+        let endpoint = clean_bytes(&provider.profile.endpoint);
+        let model = match self.model {
+            Some(model) => model,
+            None => {
+                view.model(job.spec.model)
+                    .await?
+                    .context("the job's model is gone from the registry")?
+                    .artifact
+            }
+        };
+        self.model = Some(model);
+        for (artifact, what) in [(model, "the model"), (job.spec.data.root, "the data")] {
+            if !self.artifacts.has(&artifact) {
+                bail!(
+                    "{what} ({}) is not in this profile, so it cannot be sent to the provider; run this command in the \
+                     profile that ordered the job, or cancel it with `attune jobs cancel {}`",
+                    json::hex(&artifact),
+                    self.job
+                );
+            }
+            let sent = self
+                .artifacts
+                .send(signer.account(), &endpoint, &artifact, what, self.context.progress)
+                .await;
+            if let Err(error) = sent {
+                self.upload_failures += 1;
+                // The provider's worker opens its doors a moment after the block in which it accepted.
+                if self.upload_failures == 3 {
+                    self.say(format!("  {error:#}; trying again until the provider's time to start is over"));
+                }
+                return Ok(());
+            }
+        }
+        self.inputs_sent = true;
+        self.say(format!("  model and data are with {}", clean_bytes(&provider.profile.name)));
+        Ok(())
+    }
+
+    /// Ends a state whose deadline has passed. Before a provider is bound nobody else cares; afterwards its worker does,
+    /// so it gets some blocks' grace.
+    async fn push_deadline(&self, view: &View, job: &JobInfo) -> Result<()> {
+        let grace = if job.state == JobState::Open { 0 } else { GRACE_BLOCKS };
+        let (Some(signer), false) = (self.signer, job.state.is_terminal()) else { return Ok(()) };
+        if view.number() <= job.deadline.saturating_add(grace) {
+            return Ok(());
+        }
+        match signer.submit(&calls::enforce_deadline(self.job), Wait::InBlock).await {
+            Ok(_) => Ok(()),
+            // Somebody else was faster, or the node is away for a moment: the next block shows it.
+            Err(Error::Rejected(_) | Error::Refused { .. }) => Ok(()),
+            Err(error) if error.is_transient() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn ask_worker(&mut self, job: &JobInfo) {
+        let (Some(signer), JobState::Running, Some(assignment)) = (self.signer, job.state, &job.assignment)
+        else {
+            return;
+        };
+        let Ok(view) = self.chain.finalized().await else { return };
+        let Ok(Some(provider)) = view.provider(&assignment.provider).await else { return };
+        let endpoint = String::from_utf8_lossy(&provider.profile.endpoint).into_owned();
+        // A worker that does not answer is no news: the chain's numbers go on.
+        self.seen.worker = remote::progress(&endpoint, self.job, signer.account()).await.ok();
+    }
+
+    async fn say_events(&self, view: &View) -> Result<()> {
+        for event in view.events().await? {
+            if event.job() != Some(self.job) {
+                continue;
+            }
+            if let Some(sentence) = narrate::sentence(&event) {
+                self.say(format!("  block {:>4}  {}", view.number(), clean(&sentence)));
+            }
+        }
+        Ok(())
+    }
+
+    fn say_state(&self, job: &JobInfo) {
+        self.say(format!("job {}: {}", self.job, sentence(job)));
+    }
+
+    fn say(&self, text: String) {
+        say_above(self.context.progress, &self.bar, text);
+    }
+
+    /// Redraws the bar, or says a line from time to time where there is none.
+    fn show(&mut self, job: &JobInfo) {
+        let spec = &job.spec;
+        let total = u64::from(spec.segments()) * u64::from(spec.steps_per_segment);
+        let committed = u64::from(self.seen.segments) * u64::from(spec.steps_per_segment);
+        let step = self.seen.worker.map_or(0, |worker| worker.step).max(committed).min(total);
+        self.bar.set_length(total);
+        self.bar.set_position(step);
+        let message = self.message(job);
+        self.bar.set_message(message.clone());
+        let line = format!("  {step} of {total} steps  {message}");
+        if self.context.progress == Progress::Lines
+            && self.said_at.elapsed() >= SAY_EVERY
+            && line != self.said
+        {
+            self.said_at = std::time::Instant::now();
+            self.context.progress.say(&line);
+            self.said = line;
+        }
+    }
+
+    fn message(&self, job: &JobInfo) -> String {
+        let mut parts = Vec::new();
+        let live = self.seen.worker.and_then(|worker| worker.loss);
+        let committed = self.seen.loss_micro.map(|micro| f64::from(micro) / 1e6);
+        if let Some(loss) = live.or(committed) {
+            parts.push(format!("loss {loss:.4}"));
+        }
+        if let Some(speed) = self.seen.worker.and_then(|worker| worker.tokens_per_second) {
+            parts.push(format!("{speed:.0} tokens/s"));
+        }
+        parts.push(format!("{} of {} milestones paid", job.paid(), job.spec.milestones.len()));
+        let audits = self.seen.passed_audits + self.seen.open_audits;
+        if audits > 0 {
+            parts.push(format!("{} of {audits} audits passed", self.seen.passed_audits));
+        }
+        match job.state {
+            JobState::Running => {
+                if let Some(eta) = self.seen.worker.and_then(|worker| worker.eta_seconds) {
+                    parts.push(format!(
+                        "trained in {}",
+                        show_span(Duration::from_secs_f64(eta.clamp(0.0, 1e9)))
+                    ));
+                }
+            }
+            JobState::Submitted => parts.push("audits and the challenge window are left".into()),
+            _ => {}
+        }
+        parts.join(", ")
+    }
+}
+
+/// Where a job stands, as a sentence.
+pub fn sentence(job: &JobInfo) -> String {
+    let price = job.assignment.as_ref().map_or(0, |assignment| assignment.price);
+    match job.state {
+        JobState::Open => {
+            format!("open, waiting for a provider at {} or less", money::show(job.spec.max_price))
+        }
+        JobState::Assigned => {
+            format!("a provider accepted at {} and waits for the inputs", money::show_short(price))
+        }
+        JobState::Running => "running".into(),
+        JobState::Submitted => "trained and submitted; audits finish and the challenge window passes".into(),
+        JobState::Disputed(_) => {
+            "disputed: an auditor found a mismatch, a committee re-executes the segment".into()
+        }
+        JobState::Finalized => format!("finalized: verified, paid {} and recorded", money::show_short(price)),
+        JobState::Cancelled => "cancelled by its customer".into(),
+        JobState::Expired => "expired: no provider accepted in time; all of the escrow is back".into(),
+        JobState::Failed(failure) => format!("failed: {}", failure_sentence(failure)),
+    }
+}
+
+fn failure_sentence(failure: Failure) -> String {
+    let what = match failure {
+        Failure::NotStarted => "the provider did not start in time (it vanished, or the inputs never came)",
+        Failure::InputsUnusable => {
+            "the provider declined: the inputs never came or don't fit the specification"
+        }
+        Failure::MissedMilestone => "the provider missed the deadline of a milestone",
+        Failure::TraceNotOpened => "the provider did not open its trace to the auditors in time",
+        Failure::WrongResult => "a committee found that the provider's result is not what training gives",
+        Failure::NoAuditors => "no auditor re-executed a drawn segment",
+        Failure::AuditsUnfinished => "audits or a dispute did not end in time",
+    };
+    let consequence = match failure.party() {
+        Some(Party::Provider) => {
+            "its bond was slashed, and what was not paid is back on the customer's account"
+        }
+        _ => "nobody was slashed, and what was not paid is back on the customer's account",
+    };
+    format!("{what}; {consequence}")
+}
+
+/// An error for a job that ended without a result, with what to do about it.
+///
+/// # Errors
+/// Unless the job is finalized.
+pub fn require_result(job: &JobInfo) -> Result<()> {
+    let fix = match job.state {
+        JobState::Finalized => return Ok(()),
+        JobState::Expired => {
+            "raise --max-price (`attune train --dry-run` shows what providers ask), or choose another provider or class"
+        }
+        JobState::Failed(Failure::InputsUnusable | Failure::NotStarted) => {
+            "order it again and keep `attune train` or `attune jobs watch` running until the inputs are sent"
+        }
+        _ => "order it again; `attune providers list` shows who else could train",
+    };
+    bail!("job {} {}; {fix}", job.id, sentence(job))
+}
