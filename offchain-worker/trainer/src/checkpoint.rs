@@ -6,22 +6,18 @@
 use std::{collections::BTreeMap, path::Path};
 
 use attune_primitives::{hashing::blake2_256, H256};
-use tch::Tensor;
-
 use crate::{
-    class::ExecutionClass,
     config::TrainConfig,
     files::{self, TensorBytes},
-    lora::Adapter,
-    optimizer::AdamW,
-    parameters::{bytes, values},
+    lora,
+    parameters::bytes,
     spec::ModelSpec,
-    state::{self, slot_values, Counters, KINDS},
+    state::{self, slot_values, Counters, StateView, TrainState, KINDS},
     weights::WeightFile,
-    Error, Result, ENGINE_VERSION,
+    Arithmetic, Error, Result, ENGINE_VERSION,
 };
 
-const FORMAT: &str = "attune-checkpoint-1";
+const FORMAT: &str = "attune-checkpoint-2";
 
 /// What a checkpoint must belong to.
 pub struct Owner<'a> {
@@ -29,8 +25,8 @@ pub struct Owner<'a> {
     pub spec: &'a ModelSpec,
     /// The configuration.
     pub config: &'a TrainConfig,
-    /// The execution class.
-    pub class: &'a ExecutionClass,
+    /// The arithmetic.
+    pub arithmetic: Arithmetic,
 }
 
 impl Owner<'_> {
@@ -45,7 +41,7 @@ impl Owner<'_> {
     fn metadata(&self, counters: &Counters, root: H256) -> BTreeMap<String, String> {
         BTreeMap::from(
             [
-                ("class", self.class.to_string()),
+                ("arithmetic", self.arithmetic.to_string()),
                 ("fingerprint", hex::encode(self.fingerprint())),
                 ("format", FORMAT.to_string()),
                 ("state_root", hex::encode(root)),
@@ -62,21 +58,13 @@ impl Owner<'_> {
 ///
 /// # Errors
 /// A file that cannot be written.
-pub fn save(
-    path: &Path,
-    owner: &Owner<'_>,
-    adapter: &Adapter,
-    optimizer: &AdamW,
-    counters: &Counters,
-) -> Result<()> {
-    let metadata = owner.metadata(counters, state::root(adapter, optimizer, counters));
-    let slots = adapter.parameters().slots();
+pub fn save(path: &Path, owner: &Owner<'_>, state: StateView<'_>, counters: &Counters) -> Result<()> {
+    let metadata = owner.metadata(counters, state::root(state, counters));
     let names: Vec<[String; 3]> =
-        slots.iter().map(|slot| KINDS.map(|kind| kind.to_string() + &slot.name)).collect();
-    let flats = [&optimizer.first, &optimizer.second, adapter.parameters().flat()].map(values);
-    let mut tensors = Vec::with_capacity(slots.len() * 3);
-    for (slot, names) in slots.iter().zip(&names) {
-        for (name, flat) in names.iter().zip(flats) {
+        state.slots.iter().map(|slot| KINDS.map(|kind| kind.to_string() + &slot.name)).collect();
+    let mut tensors = Vec::with_capacity(state.slots.len() * 3);
+    for (slot, names) in state.slots.iter().zip(&names) {
+        for (name, flat) in names.iter().zip(state.flats()) {
             let bytes = bytes(slot_values(flat, slot));
             tensors.push(TensorBytes { name, dtype: "F32", shape: &slot.shape, bytes });
         }
@@ -87,19 +75,19 @@ pub fn save(
 /// Reads a checkpoint.
 ///
 /// # Errors
-/// It is damaged, or belongs to another training or class (the error names both sides), or its values do not have the
-/// state root that it claims.
-pub fn load(path: &Path, owner: &Owner<'_>) -> Result<(Adapter, AdamW, Counters)> {
+/// It is damaged, or belongs to another training or arithmetic (the error names both sides), or its values do not have
+/// the state root that it claims.
+pub fn load(path: &Path, owner: &Owner<'_>) -> Result<(TrainState, Counters)> {
     let refuse = |reason: String| Error::Checkpoint { path: path.to_path_buf(), reason };
     let file = WeightFile::open(path)?;
     let metadata = file.metadata()?;
     let entry = |key: &str| metadata.get(key).map_or("nothing", String::as_str);
     let ours = hex::encode(owner.fingerprint());
-    let class = owner.class.to_string();
+    let arithmetic = owner.arithmetic.to_string();
     for (what, key, expected) in [
         ("format", "format", FORMAT),
+        ("arithmetic", "arithmetic", arithmetic.as_str()),
         ("fingerprint of model shape, configuration and engine", "fingerprint", ours.as_str()),
-        ("execution class", "class", class.as_str()),
     ] {
         if entry(key) != expected {
             let found = entry(key);
@@ -115,21 +103,22 @@ pub fn load(path: &Path, owner: &Owner<'_>) -> Result<(Adapter, AdamW, Counters)
         tokens_seen: number("tokens_seen")?,
         tokens_trained: number("tokens_trained")?,
     };
-    let tensor =
-        |kind: usize, name: &str, shape: &[i64]| file.tensor(&format!("{}{name}", KINDS[kind]), shape);
-    let adapter = Adapter::from_parts(owner.spec, owner.config.lora, |name, shape| tensor(2, name, shape))?;
-    let moments = |kind| -> Result<Tensor> {
-        let slots = adapter.parameters().slots().iter();
-        let parts = slots.map(|slot| Ok(tensor(kind, &slot.name, &slot.shape)?.f_reshape([-1])?));
-        Ok(Tensor::f_cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
+    let slots = lora::layout(owner.spec, owner.config.lora.rank);
+    let flat = |kind: &str| -> Result<Vec<f32>> {
+        let mut values = Vec::new();
+        for slot in &slots {
+            values.append(&mut file.values(&format!("{kind}{}", slot.name), &slot.shape)?);
+        }
+        Ok(values)
     };
-    let optimizer = AdamW::new(owner.config.adamw, moments(0)?, moments(1)?);
-    let root = hex::encode(state::root(&adapter, &optimizer, &counters));
+    let [first, second, adapter] = KINDS.map(flat);
+    let state = TrainState { adapter: adapter?, first: first?, second: second?, slots };
+    let root = hex::encode(state::root(state.view(), &counters));
     if entry("state_root") != root {
         let claimed = entry("state_root");
         return Err(refuse(format!(
             "it claims the state root {claimed}, its values have {root}: it is damaged"
         )));
     }
-    Ok((adapter, optimizer, counters))
+    Ok((state, counters))
 }

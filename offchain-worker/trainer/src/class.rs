@@ -165,7 +165,7 @@ impl ExecutionClass {
 
 /// Has the allocator keep large blocks for the next tensor instead of giving each back to the system: a step asks for
 /// the same sizes again and again, and the pages of a fresh block are zeroed one fault at a time. No bit depends on it.
-fn keep_memory() {
+pub(crate) fn keep_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: mallopt only sets the allocator's limits; 32 MiB is the largest threshold that it takes.
     unsafe {

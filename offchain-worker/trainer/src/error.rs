@@ -63,6 +63,17 @@ pub enum Error {
         /// Its value.
         value: f64,
     },
+    /// A check of exact arithmetic failed; the fault is the same on every machine.
+    #[error(
+        "training stopped: {0}. Lower the learning rate or check the data; nothing after the last checkpoint is kept"
+    )]
+    Fault(attune_exact::fault::Fault),
+    /// A check of exact arithmetic failed while the held-out loss was measured.
+    #[error("the held-out loss cannot be measured: a value is infinite or NaN in {operator}. Lower the learning rate")]
+    HeldOut {
+        /// What failed.
+        operator: attune_exact::fault::Operator,
+    },
     /// The caller asked to stop; the segment is incomplete and is to be run again from its start.
     #[error("stopped on request at step {step}; resume from the last checkpoint")]
     Stopped {

@@ -9,19 +9,21 @@
 //! - [`model`], [`generate`]: the forward pass, and answers with a key-value cache.
 //! - [`lora`], [`peft`]: adapters, and the format in which the field exchanges them.
 //! - [`batch`], [`block`], [`gradient`], [`loss`], [`optimizer`], [`schedule`], [`parameters`], [`random`]: what one optimizer step consists of.
-//! - [`config`], [`class`]: what fixes the result, and who can get the same bits.
+//! - [`config`], [`arithmetic`], [`class`]: what fixes the result, and who can get the same bits.
 //! - [`session`], [`state`], [`checkpoint`]: training in segments, state roots, and files to resume from.
 //! - [`evaluate`]: held-out loss and exact match. [`pretrain`]: a small base model from nothing.
 //! - [`data`]: from JSONL to packed rows.
 //!
 //! **Invariant:** the trainer knows no chain: it takes hashes and numbers, and gives hashes and numbers.
 
+pub mod arithmetic;
 pub mod batch;
 pub mod block;
 pub mod checkpoint;
 pub mod class;
 pub mod config;
 pub mod data;
+mod engine;
 pub mod error;
 pub mod evaluate;
 pub mod files;
@@ -41,6 +43,7 @@ pub mod spec;
 pub mod state;
 pub mod weights;
 
+pub use arithmetic::{Arithmetic, BaseFormat};
 pub use class::ExecutionClass;
 pub use config::TrainConfig;
 pub use error::{Error, Result};
@@ -48,4 +51,4 @@ pub use session::{SegmentReport, Session, SessionInputs, StepReport};
 
 /// Version of the trainer's numerical behaviour. Two trainers of one version and one execution class give the same
 /// bits; whatever changes a bit raises it.
-pub const ENGINE_VERSION: u32 = 1;
+pub const ENGINE_VERSION: u32 = 2;

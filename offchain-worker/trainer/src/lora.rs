@@ -7,7 +7,13 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::{model::FLOAT, parameters::Parameters, random, spec::ModelSpec, Error, Result};
+use crate::{
+    parameters::{tensor, Parameters, Slot},
+    random,
+    spec::ModelSpec,
+    state::{slot_values, TrainState},
+    Error, Result,
+};
 
 /// Largest rank.
 pub const MAX_RANK: u32 = 1024;
@@ -111,6 +117,43 @@ impl Target {
     }
 }
 
+/// Where each matrix of an adapter lies in a flat vector, sorted by name.
+pub fn layout(spec: &ModelSpec, rank: u32) -> Vec<Slot> {
+    let rank = i64::from(rank);
+    let mut slots = Vec::new();
+    for layer in 0..spec.layers as usize {
+        for target in Target::ALL {
+            let (input, output) = target.sizes(spec);
+            for (part, shape) in [("A", [rank, input]), ("B", [output, rank])] {
+                let (name, count) = (target.peft_name(layer, part), shape[0] * shape[1]);
+                slots.push(Slot { name, shape: shape.to_vec(), offset: 0, count });
+            }
+        }
+    }
+    slots.sort_by(|left, right| left.name.cmp(&right.name));
+    let mut offset = 0;
+    for slot in &mut slots {
+        slot.offset = offset;
+        offset += slot.count;
+    }
+    slots
+}
+
+/// The flat values of an untrained adapter: A from `seed`, B zero.
+pub fn initial_values(slots: &[Slot], seed: u64) -> Vec<f32> {
+    let mut flat = Vec::new();
+    for slot in slots {
+        let count = slot.count as usize;
+        if slot.name.ends_with("lora_B.weight") {
+            flat.resize(flat.len() + count, 0.0);
+        } else {
+            let bound = 1.0 / (slot.shape[1] as f32).sqrt();
+            flat.extend(random::uniform(seed, &slot.name, count, bound));
+        }
+    }
+    flat
+}
+
 /// The two matrices at one linear layer; views of the adapter's parameters.
 pub struct LowRank {
     /// `[rank, in]`
@@ -142,13 +185,19 @@ impl Adapter {
     /// # Errors
     /// A configuration out of range.
     pub fn new(spec: &ModelSpec, config: LoraConfig, seed: u64) -> Result<Self> {
-        config.validate()?;
+        Self::from_state(spec, config, &TrainState::new(spec, config, seed)?)
+    }
+
+    /// The adapter of a training's state.
+    ///
+    /// # Errors
+    /// A state of another shape.
+    pub fn from_state(spec: &ModelSpec, config: LoraConfig, state: &TrainState) -> Result<Self> {
         Self::from_parts(spec, config, |name, shape| {
-            if name.ends_with("lora_B.weight") {
-                return Ok(Tensor::f_zeros(shape, FLOAT)?);
-            }
-            let bound = 1.0 / (shape[1] as f32).sqrt();
-            random::uniform(seed, name, shape, bound)
+            let slot = state.slots.binary_search_by(|slot| slot.name.as_str().cmp(name)).ok();
+            let slot = slot.map(|place| &state.slots[place]).filter(|slot| slot.shape == shape);
+            let slot = slot.ok_or_else(|| Error::Config(format!("the state has no {name} of shape {shape:?}")))?;
+            Ok(tensor(slot_values(&state.adapter, slot))?.f_reshape(shape)?)
         })
     }
 
@@ -162,17 +211,10 @@ impl Adapter {
         tensor: impl Fn(&str, &[i64]) -> Result<Tensor>,
     ) -> Result<Self> {
         config.validate()?;
-        let rank = i64::from(config.rank);
         let mut initial = Vec::new();
-        for layer in 0..spec.layers as usize {
-            for target in Target::ALL {
-                let (input, output) = target.sizes(spec);
-                for (part, shape) in [("A", [rank, input]), ("B", [output, rank])] {
-                    let name = target.peft_name(layer, part);
-                    let values = tensor(&name, &shape)?;
-                    initial.push((name, values));
-                }
-            }
+        for slot in layout(spec, config.rank) {
+            let values = tensor(&slot.name, &slot.shape)?;
+            initial.push((slot.name, values));
         }
         let parameters = Parameters::new(initial)?;
         let layers = layers_of(spec.layers, |name| parameters.leaf(name).map(Tensor::shallow_clone));

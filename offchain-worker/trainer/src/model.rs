@@ -156,13 +156,15 @@ impl Model {
     /// # Errors
     /// A shape that is not supported, or weights that are damaged, incomplete or of another shape.
     pub fn load(model_dir: &Path) -> Result<Self> {
-        let spec = ModelSpec::read(model_dir)?;
-        let weights = Weights::open(model_dir)?;
-        weights.refuse_others(|name| {
-            parameter_shape(&spec, name).is_some()
-                || name.ends_with("rotary_emb.inv_freq")
-                || (spec.tie_word_embeddings && name == "lm_head.weight")
-        })?;
+        Self::load_as(ModelSpec::read(model_dir)?, model_dir)
+    }
+
+    /// Loads the weights of a Hugging Face directory whose shape has been read.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub(crate) fn load_as(spec: ModelSpec, model_dir: &Path) -> Result<Self> {
+        let weights = open_weights(&spec, model_dir)?;
         let _no_grad = tch::no_grad_guard();
         Self::from_parts(spec.clone(), |name| {
             let shape = parameter_shape(&spec, name).expect("the name is one of the model's own, qed");
@@ -407,6 +409,20 @@ impl Cache {
         }
         Ok(shared)
     }
+}
+
+/// The weights of a Hugging Face directory, none among them that a model of this shape has no use for.
+///
+/// # Errors
+/// Files that are damaged, or hold other tensors.
+pub(crate) fn open_weights(spec: &ModelSpec, model_dir: &Path) -> Result<Weights> {
+    let weights = Weights::open(model_dir)?;
+    weights.refuse_others(|name| {
+        parameter_shape(spec, name).is_some()
+            || name.ends_with("rotary_emb.inv_freq")
+            || (spec.tie_word_embeddings && name == "lm_head.weight")
+    })?;
+    Ok(weights)
 }
 
 /// The shape of a parameter by its Hugging Face name, or `None` if this model has no such parameter.

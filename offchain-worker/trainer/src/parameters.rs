@@ -111,6 +111,14 @@ pub fn values(tensor: &Tensor) -> &[f32] {
     unsafe { std::slice::from_raw_parts(tensor.data_ptr() as *const f32, tensor.numel()) }
 }
 
+/// A tensor of the given values, `[values]`.
+///
+/// # Errors
+/// A failure of libtorch.
+pub fn tensor(values: &[f32]) -> Result<Tensor> {
+    Ok(Tensor::f_from_slice(values)?)
+}
+
 /// The bytes of binary32 values in little-endian order.
 pub fn bytes(values: &[f32]) -> &[u8] {
     // SAFETY: any f32 is four valid bytes, and this target is little-endian (checked above).

@@ -9,10 +9,10 @@ use crate::{
     files::{self, TensorBytes},
     lora::{Adapter, LoraConfig, Target},
     model::Model,
-    parameters::{bytes, values},
+    parameters::bytes,
     pretrain::save_model,
     spec::ModelSpec,
-    state::slot_values,
+    state::{slot_values, StateView},
     weights::WeightFile,
     Error, Result,
 };
@@ -20,27 +20,24 @@ use crate::{
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 
-/// Writes an adapter directory that `peft` loads on the base model called `base_model`.
+/// Writes the adapter of a training as a directory that `peft` loads on the base model called `base_model`.
 ///
 /// # Errors
 /// A file that cannot be written.
-pub fn export(adapter: &Adapter, dir: &Path, base_model: &str) -> Result<()> {
+pub fn export(state: StateView<'_>, config: LoraConfig, dir: &Path, base_model: &str) -> Result<()> {
     files::create_dir(dir)?;
-    let parameters = adapter.parameters();
-    let flat = values(parameters.flat());
-    let tensors: Vec<TensorBytes<'_>> = parameters
-        .slots()
+    let tensors: Vec<TensorBytes<'_>> = state
+        .slots
         .iter()
         .map(|slot| TensorBytes {
             name: &slot.name,
             dtype: "F32",
             shape: &slot.shape,
-            bytes: bytes(slot_values(flat, slot)),
+            bytes: bytes(slot_values(state.adapter, slot)),
         })
         .collect();
     let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
     files::write_safetensors(&dir.join(WEIGHTS), &metadata, &tensors)?;
-    let config = adapter.config();
     let alpha = match config.alpha.fract() == 0.0 && config.alpha < 1e9 {
         true => json!(config.alpha as i64),
         false => json!(config.alpha),

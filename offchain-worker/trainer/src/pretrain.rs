@@ -14,12 +14,13 @@ use tch::{Kind, Tensor};
 use crate::{
     batch::{Batch, RowOrder},
     data::{PackedData, Split},
+    engine::check_vocabulary,
     evaluate::held_out_loss,
     files::{self, TensorBytes},
     gradient::{of_batch, Trained},
     model::{parameter_shape, Model},
     optimizer::{clip, global_norm, AdamW, AdamWConfig},
-    parameters::Parameters,
+    parameters::{tensor, Parameters},
     random,
     schedule::Schedule,
     spec::ModelSpec,
@@ -183,17 +184,6 @@ impl Pretraining {
     }
 }
 
-/// Refuses data whose tokens the model does not have.
-pub(crate) fn check_vocabulary(spec: &ModelSpec, data: &PackedData) -> Result<()> {
-    if data.vocab_size as i64 <= spec.vocab_size {
-        return Ok(());
-    }
-    let (found, vocab) = (data.vocab_size, spec.vocab_size);
-    Err(Error::Data(format!(
-        "the data were packed for a vocabulary of {found}, the model has {vocab}: pack them with the model's own tokenizer"
-    )))
-}
-
 /// Initial value of a parameter by its Hugging Face name. Projections back into the residual stream start smaller by the
 /// root of their number, so that its variance does not grow with depth.
 fn initial(spec: &ModelSpec, seed: u64, name: &str) -> Result<Tensor> {
@@ -206,7 +196,8 @@ fn initial(spec: &ModelSpec, seed: u64, name: &str) -> Result<Tensor> {
     }
     let into_residual = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
     let depth = if into_residual { (2.0 * spec.layers as f32).sqrt() } else { 1.0 };
-    random::uniform(seed, name, &shape, INITIAL_DEVIATION * 3.0f32.sqrt() / depth)
+    let count = shape.iter().product::<i64>() as usize;
+    Ok(tensor(&random::uniform(seed, name, count, INITIAL_DEVIATION * 3.0f32.sqrt() / depth))?.f_reshape(&shape)?)
 }
 
 /// Writes a model in Hugging Face layout with bfloat16 weights, those in `replaced` by name in place of the model's own.

@@ -4,50 +4,38 @@
 //! name and the seed: not on the order of creation, threads, or libtorch's generator. Values are multiples of 2⁻²⁴
 //! times the bound: one exact conversion and three binary32 operations.
 
-use tch::Tensor;
-
-use crate::Result;
-
-/// A tensor of values uniform in `[-bound, bound)`.
-///
-/// # Errors
-/// A failure of libtorch.
-pub fn uniform(seed: u64, name: &str, shape: &[i64], bound: f32) -> Result<Tensor> {
-    let count = shape.iter().product::<i64>() as usize;
+/// `count` values uniform in `[-bound, bound)`.
+pub fn uniform(seed: u64, name: &str, count: usize, bound: f32) -> Vec<f32> {
     let mut hasher = blake3::Hasher::new_derive_key("attune trainer: uniform initial values, version 1");
     hasher.update(&seed.to_le_bytes());
     hasher.update(name.as_bytes());
     let mut raw = vec![0u8; count * 4];
     hasher.finalize_xof().fill(&mut raw);
-    let values: Vec<f32> = raw
-        .chunks_exact(4)
+    raw.chunks_exact(4)
         .map(|b| {
             let bits = u32::from_le_bytes([b[0], b[1], b[2], b[3]]) >> 8;
             (bits as f32 / (1u32 << 23) as f32 - 1.0) * bound
         })
-        .collect();
-    Ok(Tensor::f_from_slice(&values)?.f_reshape(shape)?)
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parameters::values;
 
     #[test]
     fn values_depend_on_seed_and_name_only_and_are_pinned() {
-        let one = uniform(1, "a", &[2, 3], 0.5).unwrap();
-        assert_eq!(values(&one), values(&uniform(1, "a", &[3, 2], 0.5).unwrap()));
-        assert_ne!(values(&one), values(&uniform(2, "a", &[2, 3], 0.5).unwrap()));
-        assert_ne!(values(&one), values(&uniform(1, "b", &[2, 3], 0.5).unwrap()));
-        let bits: Vec<u32> = values(&one).iter().map(|v| v.to_bits()).collect();
+        let one = uniform(1, "a", 6, 0.5);
+        assert_eq!(one[..4], uniform(1, "a", 4, 0.5));
+        assert_ne!(one, uniform(2, "a", 6, 0.5));
+        assert_ne!(one, uniform(1, "b", 6, 0.5));
+        let bits: Vec<u32> = one.iter().map(|v| v.to_bits()).collect();
         assert_eq!(bits, PINNED, "initial values are part of the protocol: a change raises ENGINE_VERSION");
     }
 
     #[test]
     fn values_fill_the_range_evenly() {
-        let tensor = uniform(7, "x", &[100_000], 2.0).unwrap();
-        let values = values(&tensor);
+        let values = uniform(7, "x", 100_000, 2.0);
         assert!(values.iter().all(|v| (-2.0..2.0).contains(v)));
         let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / 1e5;
         let square = values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / 1e5;

@@ -13,21 +13,15 @@ use std::{
 use attune_primitives::{proof::SegmentMetrics, trace, H256};
 
 use crate::{
-    batch::{count_row, row_of, Batch, RowOrder},
-    block,
+    batch::{count_row, row_of, RowOrder},
     checkpoint::{self, Owner},
-    class::ExecutionClass,
     config::TrainConfig,
     data::PackedData,
-    evaluate::held_out_loss,
-    lora::Adapter,
-    model::Model,
-    optimizer::{clip, global_norm, AdamW},
-    parameters::values,
+    engine::{self, check_vocabulary, Engine, StepInput},
     peft,
-    pretrain::check_vocabulary,
-    state::{self, Counters},
-    Error, Result,
+    spec::ModelSpec,
+    state::{self, Counters, StateView},
+    Arithmetic, Error, Result,
 };
 
 /// What a session is a function of.
@@ -39,8 +33,10 @@ pub struct SessionInputs {
     pub data_dir: PathBuf,
     /// The configuration.
     pub config: TrainConfig,
-    /// The execution class; the process is pinned to it.
-    pub class: ExecutionClass,
+    /// The arithmetic. A process that trains in binary32 is pinned to its execution class.
+    pub arithmetic: Arithmetic,
+    /// Threads of exact arithmetic; they leave no mark on the result. An execution class names its own number.
+    pub threads: usize,
 }
 
 /// Where a segment is, after each optimizer step.
@@ -90,25 +86,25 @@ pub fn micro(loss: f64) -> u32 {
 /// A training at a segment's boundary.
 pub struct Session {
     config: TrainConfig,
-    class: ExecutionClass,
-    model: Model,
+    arithmetic: Arithmetic,
+    engine: Box<dyn Engine>,
     data: PackedData,
-    adapter: Adapter,
-    optimizer: AdamW,
     counters: Counters,
     order: RowOrder,
     /// Set while a segment runs, and for ever once one was left half-way.
     inside: bool,
 }
 
-/// Model and data, loaded and checked against the configuration.
-fn open(inputs: &SessionInputs) -> Result<(Model, PackedData)> {
-    inputs.class.pin()?;
+/// The model's shape and the data, checked against the configuration.
+fn open(inputs: &SessionInputs) -> Result<(ModelSpec, PackedData)> {
+    if let Arithmetic::Float(class) = inputs.arithmetic {
+        class.pin()?;
+    }
     inputs.config.validate()?;
-    let model = Model::load(&inputs.model_dir)?;
-    inputs.config.validate_for(&model.spec)?;
+    let spec = ModelSpec::read(&inputs.model_dir)?;
+    inputs.config.validate_for(&spec)?;
     let data = PackedData::open(&inputs.data_dir).map_err(|error| Error::Data(error.to_string()))?;
-    check_vocabulary(&model.spec, &data)?;
+    check_vocabulary(&spec, &data)?;
     if data.sequence_length as u64 != u64::from(inputs.config.sequence_length) {
         let (found, expected) = (data.sequence_length, inputs.config.sequence_length);
         return Err(Error::Data(format!(
@@ -118,7 +114,7 @@ fn open(inputs: &SessionInputs) -> Result<(Model, PackedData)> {
     if data.train.trained_tokens() == 0 {
         return Err(Error::Data("no token of the train part bears loss; there is nothing to learn".into()));
     }
-    Ok((model, data))
+    Ok((spec, data))
 }
 
 impl Session {
@@ -127,21 +123,19 @@ impl Session {
     /// # Errors
     /// Inputs that are damaged, do not fit each other, or cannot be trained with.
     pub fn start(inputs: &SessionInputs) -> Result<Self> {
-        let (model, data) = open(inputs)?;
-        let adapter = Adapter::new(&model.spec, inputs.config.lora, inputs.config.seed)?;
-        let zeros = || adapter.parameters().zeros();
-        let optimizer = AdamW::new(inputs.config.adamw, zeros()?, zeros()?);
-        Ok(Self::assemble(inputs, model, data, adapter, optimizer, Counters::default()))
+        let (spec, data) = open(inputs)?;
+        let engine = engine::open(inputs, spec, None)?;
+        Ok(Self::assemble(inputs, engine, data, Counters::default()))
     }
 
     /// A training at the boundary at which `checkpoint` was saved, bit for bit.
     ///
     /// # Errors
-    /// As [`Session::start`], and a checkpoint that is damaged or belongs to another training, class, or place.
+    /// As [`Session::start`], and a checkpoint that is damaged or belongs to another training, arithmetic, or place.
     pub fn resume(inputs: &SessionInputs, checkpoint: &Path) -> Result<Self> {
-        let (model, data) = open(inputs)?;
-        let owner = Owner { spec: &model.spec, config: &inputs.config, class: &inputs.class };
-        let (adapter, optimizer, counters) = checkpoint::load(checkpoint, &owner)?;
+        let (spec, data) = open(inputs)?;
+        let owner = Owner { spec: &spec, config: &inputs.config, arithmetic: inputs.arithmetic };
+        let (state, counters) = checkpoint::load(checkpoint, &owner)?;
         let per_segment = u64::from(inputs.config.steps_per_segment);
         if counters.step % per_segment != 0 || counters.step > inputs.config.total_steps() {
             return Err(Error::Checkpoint {
@@ -152,30 +146,24 @@ impl Session {
                 ),
             });
         }
-        Ok(Self::assemble(inputs, model, data, adapter, optimizer, counters))
+        let engine = engine::open(inputs, spec, Some(state))?;
+        Ok(Self::assemble(inputs, engine, data, counters))
     }
 
     fn assemble(
         inputs: &SessionInputs,
-        model: Model,
+        engine: Box<dyn Engine>,
         data: PackedData,
-        adapter: Adapter,
-        optimizer: AdamW,
         counters: Counters,
     ) -> Self {
         let order = RowOrder::new(&inputs.config.data_key, data.train.rows as u64);
-        let (config, class) = (inputs.config.clone(), inputs.class);
-        Self { config, class, model, data, adapter, optimizer, counters, order, inside: false }
+        let (config, arithmetic) = (inputs.config.clone(), inputs.arithmetic);
+        Self { config, arithmetic, engine, data, counters, order, inside: false }
     }
 
-    /// The base model.
-    pub fn model(&self) -> &Model {
-        &self.model
-    }
-
-    /// The adapter as it is now.
-    pub fn adapter(&self) -> &Adapter {
-        &self.adapter
+    /// The adapter and the optimizer's moments as they are now.
+    pub fn state(&self) -> StateView<'_> {
+        self.engine.state()
     }
 
     /// The configuration.
@@ -190,7 +178,7 @@ impl Session {
 
     /// The root over {adapter, optimizer moments, counters}.
     pub fn state_root(&self) -> H256 {
-        state::root(&self.adapter, &self.optimizer, &self.counters)
+        state::root(self.engine.state(), &self.counters)
     }
 
     /// The segment that runs next, from 0; equal to the number of segments once all are done.
@@ -267,55 +255,33 @@ impl Session {
     /// # Errors
     /// A loss that is not finite.
     pub fn held_out_loss(&self) -> Result<Option<f64>> {
-        let rows = self.config.micro_batch_size as usize;
-        let found = held_out_loss(&self.model, Some(&self.adapter), &self.data.held_out, rows)?;
-        match found {
-            Some(held_out) if !held_out.loss.is_finite() => Err(Error::NotFinite {
-                step: self.counters.step,
-                what: "the held-out loss",
-                value: held_out.loss,
-            }),
-            found => Ok(found.map(|held_out| held_out.loss)),
+        match self.engine.held_out_loss(&self.data.held_out)? {
+            Some(value) if !value.is_finite() => {
+                Err(Error::NotFinite { step: self.counters.step, what: "the held-out loss", value })
+            }
+            found => Ok(found),
         }
     }
 
-    /// One optimizer step: forward and backward over all micro-batches, clipping, AdamW.
+    /// One optimizer step: forward and backward over all rows, clipping, AdamW.
     fn step(&mut self, trace: &mut H256) -> Result<StepReport> {
         let started = Instant::now();
         let step = self.counters.step;
         let rows = self.rows(step);
-        // Every loss-bearing token of the step weighs the same, whichever micro-batch it is in.
         let (tokens, seen) = self.count(&rows)?;
-        let weight = 1.0 / tokens.max(1) as f64;
-        let mut gradient = self.adapter.parameters().zeros()?;
-        let places = self.adapter.views(&gradient)?;
-        let mut sum = 0.0;
-        for rows in rows.chunks(self.config.micro_batch_size as usize) {
-            let batch = Batch::new(&self.model.spec, &self.data.train, rows)?;
-            sum += block::accumulate(&self.model, &self.adapter, &batch, weight, &places)?;
-        }
-        let (loss, gradient_norm) = (sum * weight, global_norm(&gradient));
-        for (what, value) in [("the loss", loss), ("the gradient's norm", gradient_norm)] {
-            if !value.is_finite() {
-                return Err(Error::NotFinite { step, what, value });
-            }
-        }
-        let loss = loss as f32;
-        *trace = trace::step(*trace, loss.to_bits(), state::gradient_hash(values(&gradient)));
-        clip(&mut gradient, gradient_norm, self.config.max_grad_norm)?;
         let learning_rate = self.config.learning_rate_at(step);
-        let flat = self.adapter.parameters().flat();
-        let all = [(0, flat.size1()?)];
-        self.optimizer.step(flat, &gradient, learning_rate, step + 1, &all)?;
+        let data = &self.data.train;
+        let done = self.engine.step(&StepInput { step, data, rows: &rows, tokens, learning_rate })?;
+        *trace = trace::step(*trace, done.loss.to_bits(), done.gradient_hash);
         self.counters.step += 1;
         self.counters.tokens_seen += seen;
         self.counters.tokens_trained += tokens;
         Ok(StepReport {
             step: self.counters.step,
             total_steps: self.config.total_steps(),
-            loss,
+            loss: done.loss,
             learning_rate,
-            gradient_norm,
+            gradient_norm: done.gradient_norm,
             tokens_per_second: seen as f64 / started.elapsed().as_secs_f64(),
         })
     }
@@ -346,8 +312,9 @@ impl Session {
                 "the session was left inside a segment, at step {step}; only boundaries are saved"
             )));
         }
-        let owner = Owner { spec: &self.model.spec, config: &self.config, class: &self.class };
-        checkpoint::save(path, &owner, &self.adapter, &self.optimizer, &self.counters)
+        let owner =
+            Owner { spec: self.engine.spec(), config: &self.config, arithmetic: self.arithmetic };
+        checkpoint::save(path, &owner, self.engine.state(), &self.counters)
     }
 
     /// Writes the adapter as `peft` loads it on the base model called `base_model`.
@@ -355,7 +322,7 @@ impl Session {
     /// # Errors
     /// A file that cannot be written.
     pub fn export_peft(&self, dir: &Path, base_model: &str) -> Result<()> {
-        peft::export(&self.adapter, dir, base_model)
+        peft::export(self.engine.state(), self.config.lora, dir, base_model)
     }
 }
 

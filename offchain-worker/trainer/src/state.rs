@@ -7,9 +7,10 @@
 use attune_primitives::{hashing::blake2_256, merkle, H256};
 
 use crate::{
-    lora::Adapter,
-    optimizer::AdamW,
-    parameters::{bytes, values, Slot},
+    lora::{self, LoraConfig},
+    parameters::{bytes, Slot},
+    spec::ModelSpec,
+    Result,
 };
 
 /// Name prefixes of the three kinds of tensor, in the order in which they sort.
@@ -24,6 +25,58 @@ pub struct Counters {
     pub tokens_seen: u64,
     /// Loss-bearing tokens trained on.
     pub tokens_trained: u64,
+}
+
+/// The trained numbers, flat, in the order of the slots.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainState {
+    /// Where each tensor lies, sorted by name.
+    pub slots: Vec<Slot>,
+    /// The adapter's values.
+    pub adapter: Vec<f32>,
+    /// First moments.
+    pub first: Vec<f32>,
+    /// Second moments.
+    pub second: Vec<f32>,
+}
+
+/// A [`TrainState`], wherever it lies.
+#[derive(Clone, Copy)]
+pub struct StateView<'a> {
+    /// Where each tensor lies, sorted by name.
+    pub slots: &'a [Slot],
+    /// The adapter's values.
+    pub adapter: &'a [f32],
+    /// First moments.
+    pub first: &'a [f32],
+    /// Second moments.
+    pub second: &'a [f32],
+}
+
+impl TrainState {
+    /// The state before the first step: A from `seed`, B and the moments zero.
+    ///
+    /// # Errors
+    /// A configuration out of range.
+    pub fn new(spec: &ModelSpec, config: LoraConfig, seed: u64) -> Result<Self> {
+        config.validate()?;
+        let slots = lora::layout(spec, config.rank);
+        let adapter = lora::initial_values(&slots, seed);
+        let zeros = vec![0.0; adapter.len()];
+        Ok(Self { slots, adapter, first: zeros.clone(), second: zeros })
+    }
+
+    /// The state as engines show theirs.
+    pub fn view(&self) -> StateView<'_> {
+        StateView { slots: &self.slots, adapter: &self.adapter, first: &self.first, second: &self.second }
+    }
+}
+
+impl<'a> StateView<'a> {
+    /// Its three vectors, in the order of [`KINDS`].
+    pub(crate) fn flats(&self) -> [&'a [f32]; 3] {
+        [self.first, self.second, self.adapter]
+    }
 }
 
 /// The canonical bytes of one tensor's leaf.
@@ -52,12 +105,10 @@ pub(crate) fn slot_values<'a>(flat: &'a [f32], slot: &Slot) -> &'a [f32] {
 }
 
 /// The root over {adapter, optimizer moments, counters}.
-pub fn root(adapter: &Adapter, optimizer: &AdamW, counters: &Counters) -> H256 {
-    let slots = adapter.parameters().slots();
-    let flats = [&optimizer.first, &optimizer.second, adapter.parameters().flat()].map(values);
-    let mut leaves = Vec::with_capacity(slots.len() * 3 + 1);
-    for (kind, flat) in KINDS.iter().zip(flats) {
-        for slot in slots {
+pub fn root(state: StateView<'_>, counters: &Counters) -> H256 {
+    let mut leaves = Vec::with_capacity(state.slots.len() * 3 + 1);
+    for (kind, flat) in KINDS.iter().zip(state.flats()) {
+        for slot in state.slots {
             let leaf = tensor_leaf(&format!("{kind}{}", slot.name), &slot.shape, slot_values(flat, slot));
             leaves.push(merkle::leaf_hash(&leaf));
         }
@@ -74,44 +125,35 @@ pub fn gradient_hash(gradient: &[f32]) -> H256 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{lora::LoraConfig, optimizer::AdamWConfig, spec::ModelSpec};
     use serde_json::json;
-    use tch::Tensor;
 
-    fn state() -> (Adapter, AdamW, Counters) {
+    fn state() -> (TrainState, Counters) {
         let spec = ModelSpec::from_json(&json!({
             "architectures": ["LlamaForCausalLM"], "vocab_size": 8, "hidden_size": 4, "intermediate_size": 6,
             "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1,
         }))
         .unwrap();
-        let adapter = Adapter::new(&spec, LoraConfig { rank: 2, alpha: 4.0, use_rslora: false }, 3).unwrap();
-        let zeros = || adapter.parameters().zeros().unwrap();
-        let adamw = AdamWConfig { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 };
-        let optimizer = AdamW::new(adamw, zeros(), zeros());
-        (adapter, optimizer, Counters { step: 1, tokens_seen: 2, tokens_trained: 3 })
-    }
-
-    /// Changes the last value of a vector by one unit in the last place.
-    fn nudge(flat: &Tensor) {
-        let last = flat.size()[0] - 1;
-        let nudged = f32::from_bits(values(flat)[last as usize].to_bits() + 1);
-        tch::no_grad(|| drop(flat.narrow(0, last, 1).fill_(f64::from(nudged))));
+        let state = TrainState::new(&spec, LoraConfig { rank: 2, alpha: 4.0, use_rslora: false }, 3).unwrap();
+        (state, Counters { step: 1, tokens_seen: 2, tokens_trained: 3 })
     }
 
     #[test]
     fn every_part_of_the_state_changes_the_root() {
-        let (adapter, optimizer, counters) = state();
-        let mut roots = vec![root(&adapter, &optimizer, &counters)];
+        let (state, counters) = state();
+        let mut roots = vec![root(state.view(), &counters)];
         for changed in [
             Counters { step: 9, ..counters },
             Counters { tokens_seen: 9, ..counters },
             Counters { tokens_trained: 9, ..counters },
         ] {
-            roots.push(root(&adapter, &optimizer, &changed));
+            roots.push(root(state.view(), &changed));
         }
-        for flat in [&optimizer.first, &optimizer.second, adapter.parameters().flat()] {
-            nudge(flat);
-            roots.push(root(&adapter, &optimizer, &counters));
+        for part in 0..3 {
+            let mut nudged = state.clone();
+            let flat = [&mut nudged.first, &mut nudged.second, &mut nudged.adapter].into_iter().nth(part);
+            let last = flat.unwrap().last_mut().unwrap();
+            *last = f32::from_bits(last.to_bits() + 1);
+            roots.push(root(nudged.view(), &counters));
         }
         let distinct: std::collections::BTreeSet<_> = roots.iter().collect();
         assert_eq!(distinct.len(), roots.len());
@@ -119,8 +161,8 @@ mod tests {
 
     #[test]
     fn the_root_is_pinned() {
-        let (adapter, optimizer, counters) = state();
-        let found = format!("{:?}", root(&adapter, &optimizer, &counters));
+        let (state, counters) = state();
+        let found = format!("{:?}", root(state.view(), &counters));
         assert_eq!(found, PINNED, "the state root is part of the protocol: a change raises ENGINE_VERSION");
     }
 

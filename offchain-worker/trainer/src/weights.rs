@@ -70,11 +70,8 @@ impl WeightFile {
         Ok(metadata.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect())
     }
 
-    /// A tensor as binary32, whatever of f32, f16 and bf16 it is stored in. Both widen without rounding.
-    ///
-    /// # Errors
-    /// The tensor is missing, of another shape, or of another type.
-    pub fn tensor(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
+    /// A tensor's raw values.
+    fn raw(&self, name: &str, shape: &[i64]) -> Result<RawTensor<'_>> {
         let view = self.view()?;
         let Ok(tensor) = view.tensor(name) else {
             return Err(self.refuse(format!("the tensor {name} is missing")));
@@ -83,15 +80,54 @@ impl WeightFile {
             let found = tensor.shape();
             return Err(self.refuse(format!("the tensor {name} has shape {found:?}, expected {shape:?}")));
         }
-        let kind = match tensor.dtype() {
-            Dtype::F32 => Kind::Float,
+        match tensor.dtype() {
+            Dtype::F32 | Dtype::F16 | Dtype::BF16 => {
+                Ok(RawTensor { dtype: tensor.dtype(), bytes: tensor.data() })
+            }
+            other => Err(self.refuse(format!("the tensor {name} is {other:?}, expected F32, F16 or BF16"))),
+        }
+    }
+
+    /// A tensor as binary32, whatever of f32, f16 and bf16 it is stored in. Both widen without rounding.
+    ///
+    /// # Errors
+    /// The tensor is missing, of another shape, or of another type.
+    pub fn tensor(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
+        let raw = self.raw(name, shape)?;
+        let kind = match raw.dtype {
             Dtype::F16 => Kind::Half,
             Dtype::BF16 => Kind::BFloat16,
-            other => {
-                return Err(self.refuse(format!("the tensor {name} is {other:?}, expected F32, F16 or BF16")))
-            }
+            _ => Kind::Float,
         };
-        Ok(Tensor::f_from_data_size(tensor.data(), shape, kind)?.f_to_kind(Kind::Float)?)
+        Ok(Tensor::f_from_data_size(raw.bytes, shape, kind)?.f_to_kind(Kind::Float)?)
+    }
+
+    /// The values of a tensor as binary32; see [`WeightFile::tensor`].
+    ///
+    /// # Errors
+    /// The tensor is missing, of another shape, or of another type.
+    pub fn values(&self, name: &str, shape: &[i64]) -> Result<Vec<f32>> {
+        Ok(self.raw(name, shape)?.widened())
+    }
+}
+
+/// A tensor as its file has it.
+struct RawTensor<'a> {
+    dtype: Dtype,
+    bytes: &'a [u8],
+}
+
+impl RawTensor<'_> {
+    fn widened(&self) -> Vec<f32> {
+        let halves = self.bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
+        match self.dtype {
+            Dtype::F16 => halves.map(|bits| half::f16::from_bits(bits).to_f32()).collect(),
+            Dtype::BF16 => halves.map(|bits| f32::from_bits(u32::from(bits) << 16)).collect(),
+            _ => {
+                let words = self.bytes.chunks_exact(4);
+                words.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+            }
+        }
     }
 }
 
@@ -140,18 +176,27 @@ impl Weights {
         Ok(weights)
     }
 
+    fn file_of(&self, name: &str) -> Result<&WeightFile> {
+        self.places.get(name).and_then(|place| self.files.get(*place)).ok_or_else(|| Error::Weights {
+            path: self.root.clone(),
+            reason: format!("the tensor {name} is missing"),
+        })
+    }
+
     /// A tensor as binary32; see [`WeightFile::tensor`].
     ///
     /// # Errors
     /// The tensor is missing, of another shape, or of another type.
     pub fn tensor(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
-        match self.places.get(name).and_then(|place| self.files.get(*place)) {
-            Some(file) => file.tensor(name, shape),
-            None => Err(Error::Weights {
-                path: self.root.clone(),
-                reason: format!("the tensor {name} is missing"),
-            }),
-        }
+        self.file_of(name)?.tensor(name, shape)
+    }
+
+    /// The values of a tensor as binary32.
+    ///
+    /// # Errors
+    /// The tensor is missing, of another shape, or of another type.
+    pub fn values(&self, name: &str, shape: &[i64]) -> Result<Vec<f32>> {
+        self.file_of(name)?.values(name, shape)
     }
 
     /// Refuses tensors that the model's shape has no use for: a bias that nobody adds would change every answer.

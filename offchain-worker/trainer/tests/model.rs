@@ -14,19 +14,25 @@ use attune_trainer::{
     parameters::values,
     peft,
     spec::ModelSpec,
+    state::TrainState,
 };
 use common::{config_json, World, LENGTH};
 use serde_json::json;
 use tch::Tensor;
 
-/// An adapter whose B is not zero, so that it changes answers.
+/// Size and scale of the adapter of these tests.
+const LORA: LoraConfig = LoraConfig { rank: 3, alpha: 6.0, use_rslora: true };
+
+/// A state whose B is not zero, so that the adapter changes answers.
+fn trained_state(spec: &ModelSpec) -> TrainState {
+    let mut state = TrainState::new(spec, LORA, 9).unwrap();
+    let noise = attune_trainer::random::uniform(1, "noise", state.adapter.len(), 0.3);
+    state.adapter.iter_mut().zip(noise).for_each(|(value, noise)| *value += noise);
+    state
+}
+
 fn trained_adapter(spec: &ModelSpec) -> Adapter {
-    let config = LoraConfig { rank: 3, alpha: 6.0, use_rslora: true };
-    let adapter = Adapter::new(spec, config, 9).unwrap();
-    let noise =
-        attune_trainer::random::uniform(1, "noise", &adapter.parameters().flat().size(), 0.3).unwrap();
-    let _ = tch::no_grad(|| adapter.parameters().flat().shallow_clone().f_add_(&noise).unwrap());
-    adapter
+    Adapter::from_state(spec, LORA, &trained_state(spec)).unwrap()
 }
 
 /// Each example of a packed row in a row of its own.
@@ -194,7 +200,7 @@ fn an_exported_adapter_reads_back_equal() {
     let model = Model::load(&world.inputs.model_dir).unwrap();
     let adapter = trained_adapter(&model.spec);
     let dir = world.path("adapter");
-    peft::export(&adapter, &dir, "toy/base").unwrap();
+    peft::export(trained_state(&model.spec).view(), LORA, &dir, "toy/base").unwrap();
     let read = peft::load(&model.spec, &dir).unwrap();
     assert_eq!(read.config(), adapter.config());
     assert_eq!(values(read.parameters().flat()), values(adapter.parameters().flat()));
@@ -210,7 +216,7 @@ fn a_foreign_adapter_is_refused_by_what_is_not_computed() {
     let world = World::new();
     let model = Model::load(&world.inputs.model_dir).unwrap();
     let dir = world.path("adapter");
-    peft::export(&trained_adapter(&model.spec), &dir, "toy/base").unwrap();
+    peft::export(trained_state(&model.spec).view(), LORA, &dir, "toy/base").unwrap();
     let path = dir.join("adapter_config.json");
     let whole: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     for (name, value) in [

@@ -5,8 +5,8 @@ mod common;
 use std::{ops::ControlFlow, process::Command};
 
 use attune_trainer::{
-    data::PackedData, parameters::values, spec::ModelSpec, ExecutionClass, SegmentReport, Session,
-    SessionInputs, StepReport,
+    data::PackedData, spec::ModelSpec, Arithmetic, ExecutionClass, SegmentReport, Session, SessionInputs,
+    StepReport,
 };
 use common::{config_json, World};
 
@@ -77,7 +77,7 @@ fn a_resumed_training_equals_an_uninterrupted_one_bit_for_bit() {
         assert_eq!(resumed.segment(), session.segment());
         session = resumed;
     }
-    let end = |session: &Session| values(session.adapter().parameters().flat()).to_vec();
+    let end = |session: &Session| session.state().adapter.to_vec();
     assert_eq!(end(&session), end(&uninterrupted));
 }
 
@@ -94,11 +94,11 @@ fn equal_states_give_equal_checkpoint_files() {
 }
 
 /// The report of `attune-trainer train` in a process of its own.
-fn train_apart(world: &World, class: &str) -> serde_json::Value {
+fn train_apart(world: &World, arithmetic: &str) -> serde_json::Value {
     let config = world.path("config.json");
     std::fs::write(&config, serde_json::to_vec(&world.inputs.config).unwrap()).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_attune-trainer"))
-        .args(["train", "--class", class, "--json"])
+        .args(["train", "--arithmetic", arithmetic, "--json"])
         .arg("--model")
         .arg(&world.inputs.model_dir)
         .arg("--data")
@@ -115,7 +115,7 @@ fn train_apart(world: &World, class: &str) -> serde_json::Value {
 fn a_fresh_process_gives_the_same_root() {
     let world = World::new();
     let (reports, session) = run_all(&world.inputs);
-    let report = train_apart(&world, &world.inputs.class.to_string());
+    let report = train_apart(&world, &world.inputs.arithmetic.to_string());
     assert_eq!(report["state_root"], format!("{:?}", session.state_root()));
     assert_eq!(report["segments"][2]["trace"], format!("{:?}", reports[2].trace));
 }
@@ -125,7 +125,7 @@ fn processes_of_a_class_with_two_threads_agree() {
     let world = World::new();
     let class = ExecutionClass::detect(2).unwrap().to_string();
     let [one, two] = [train_apart(&world, &class), train_apart(&world, &class)];
-    assert_eq!(one["class"], class);
+    assert_eq!(one["arithmetic"], class);
     assert_eq!(one["state_root"], two["state_root"]);
     assert_eq!(one["segments"][2]["trace"], two["segments"][2]["trace"]);
 }
@@ -134,7 +134,7 @@ fn processes_of_a_class_with_two_threads_agree() {
 fn a_process_is_held_to_one_class() {
     let world = World::new();
     let mut other = world.inputs.clone();
-    other.class = ExecutionClass::detect(2).unwrap();
+    other.arithmetic = Arithmetic::Float(ExecutionClass::detect(2).unwrap());
     let error = Session::start(&other).err().expect("the process is pinned to another class").to_string();
     assert!(error.contains("is pinned to") && error.contains("avx2-t2"), "{error}");
 }

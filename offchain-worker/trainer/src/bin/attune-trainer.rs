@@ -19,7 +19,7 @@ use attune_trainer::{
     parameters::{bytes, values},
     peft,
     schedule::Schedule,
-    ExecutionClass, SegmentReport, Session, SessionInputs, TrainConfig,
+    Arithmetic, ExecutionClass, SegmentReport, Session, SessionInputs, TrainConfig,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -31,11 +31,12 @@ use serde_json::json;
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Execution class, such as cpu-torch2.11.0-avx2-t2-f32; by default AVX2 with --threads threads.
-    #[arg(long, global = true)]
-    class: Option<ExecutionClass>,
-    /// Threads of the default class.
-    #[arg(long, global = true, default_value_t = 2, conflicts_with = "class")]
+    /// Arithmetic of a training: ax1-w8 or ax1-w4 (exact, the same bits on every machine; eight- or four-bit base),
+    /// float (libtorch's binary32), or an execution class such as cpu-torch2.11.0-avx2-t2-f32.
+    #[arg(long, global = true, default_value = "float")]
+    arithmetic: String,
+    /// Threads. Exact arithmetic gives the same bits with any number of them.
+    #[arg(long, global = true, default_value_t = 2)]
     threads: u32,
 }
 
@@ -49,8 +50,8 @@ enum Command {
     Logits(Logits),
     /// Adds an adapter into the weights of its model.
     Merge(Merge),
-    /// Shows the execution class.
-    Class,
+    /// Shows the full name of the arithmetic.
+    Arithmetic,
 }
 
 #[derive(Args)]
@@ -168,15 +169,22 @@ struct Merge {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let class = arguments.class.map_or_else(|| ExecutionClass::detect(arguments.threads), Ok)?;
-    class.pin()?;
+    let arithmetic = match arguments.arithmetic.as_str() {
+        "float" => Arithmetic::Float(ExecutionClass::detect(arguments.threads)?),
+        name => name.parse()?,
+    };
+    match arithmetic {
+        Arithmetic::Float(class) => class.pin()?,
+        // Whatever is computed by libtorch beside the training: evaluation, logits.
+        Arithmetic::Exact(_) => ExecutionClass::detect(arguments.threads)?.pin()?,
+    }
     match arguments.command {
-        Command::Train(train) => train.run(class),
+        Command::Train(train) => train.run(arithmetic, arguments.threads),
         Command::Evaluate(evaluate) => evaluate.run(),
         Command::Logits(logits) => logits.run(),
         Command::Merge(merge) => merge.run(),
-        Command::Class => {
-            println!("{class}");
+        Command::Arithmetic => {
+            println!("{arithmetic}");
             Ok(())
         }
     }
@@ -210,13 +218,18 @@ impl Train {
         })
     }
 
-    fn run(&self, class: ExecutionClass) -> anyhow::Result<()> {
+    fn run(&self, arithmetic: Arithmetic, threads: u32) -> anyhow::Result<()> {
         let data = PackedData::open(&self.data)?;
         let config = self.config(data.sequence_length)?;
         let row_tokens = data.sequence_length as u64;
         drop(data);
-        let inputs =
-            SessionInputs { model_dir: self.model.clone(), data_dir: self.data.clone(), config, class };
+        let inputs = SessionInputs {
+            model_dir: self.model.clone(),
+            data_dir: self.data.clone(),
+            config,
+            arithmetic,
+            threads: threads as usize,
+        };
         let mut session = match self.checkpoint.as_deref().filter(|path| path.exists()) {
             Some(path) => Session::resume(&inputs, path)?,
             None => Session::start(&inputs)?,
@@ -252,7 +265,7 @@ impl Train {
         let steady = step_seconds.get(1..).filter(|rest| !rest.is_empty()).unwrap_or(&step_seconds);
         let per_step = steady.iter().sum::<f64>() / steady.len().max(1) as f64;
         let report = json!({
-            "class": class.to_string(),
+            "arithmetic": arithmetic.to_string(),
             "seconds": started.elapsed().as_secs_f64(),
             "steps": session.counters().step,
             "tokens_seen": session.counters().tokens_seen,

@@ -10,7 +10,7 @@ use attune_trainer::{
     pretrain::{PretrainConfig, Pretraining},
     schedule::Schedule,
     spec::ModelSpec,
-    ExecutionClass, SessionInputs, TrainConfig,
+    Arithmetic, ExecutionClass, SessionInputs, TrainConfig,
 };
 use serde_json::{json, Value};
 use tempfile::TempDir;
@@ -119,7 +119,8 @@ impl World {
         pretraining(ModelSpec::from_json(&model).unwrap(), 1).save(&model_dir).unwrap();
         let data_dir = dir.path().join("data");
         data.write(&data_dir).unwrap();
-        let inputs = SessionInputs { model_dir, data_dir, config: train_config(), class: class() };
+        let arithmetic = Arithmetic::Float(class());
+        let inputs = SessionInputs { model_dir, data_dir, config: train_config(), arithmetic, threads: 1 };
         Self { dir, inputs }
     }
 

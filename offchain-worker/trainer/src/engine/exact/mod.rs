@@ -1,0 +1,213 @@
+//! Exact arithmetic (`exact/SPEC.md`): the same bits on every machine.
+//!
+//! The engine is kernels of `attune-kernels` around plain vectors, no libtorch; the reference that it equals bit for bit
+//! is `attune-exact`. A micro-batch goes through a pass at once ([`pass`]); sums over tokens end at a sequence's end, and
+//! sequences add to the gradient in their order, so that the micro-batch leaves no mark.
+
+mod attention;
+mod frozen;
+mod head;
+mod pass;
+mod projection;
+mod sequences;
+#[cfg(test)]
+mod tests;
+
+use attune_exact::{
+    fault::{Fault, Operator},
+    model::Lora,
+    optimizer::{clipping, AdamW, Scalars},
+    rotary::{self, Llama3, Rotary},
+    step::{mean_loss, omega},
+};
+use attune_kernels::{rows::parallel, Isa, Threads};
+
+use super::{Engine, StepInput, StepResult};
+use crate::{
+    class::keep_memory,
+    config::TrainConfig,
+    data::Split,
+    lora::Target,
+    spec::ModelSpec,
+    state::{self, StateView, TrainState},
+    BaseFormat, Error, Result, SessionInputs,
+};
+use attention::Heads;
+use frozen::Frozen;
+use pass::Pass;
+use projection::{Machine, Place};
+use sequences::Sequence;
+
+/// Model, adapter and optimizer of an exact training.
+pub(super) struct ExactEngine {
+    config: TrainConfig,
+    machine: Machine,
+    model: Frozen,
+    heads: Heads,
+    rotary: Rotary,
+    sigma: f32,
+    state: TrainState,
+    /// Per block, where q, k, v, o, gate, up, down lie in the flat parameters.
+    places: Vec<Vec<Place>>,
+}
+
+impl ExactEngine {
+    pub(super) fn new(
+        inputs: &SessionInputs,
+        spec: ModelSpec,
+        base: BaseFormat,
+        state: Option<TrainState>,
+    ) -> Result<Self> {
+        keep_memory();
+        let config = inputs.config.clone();
+        let isa = Isa::detect().map_err(|error| Error::Class(error.to_string()))?;
+        let threads = Threads::new(inputs.threads).map_err(|error| Error::Config(error.to_string()))?;
+        let state = match state {
+            Some(state) => state,
+            None => TrainState::new(&spec, config.lora, config.seed)?,
+        };
+        let model = Frozen::load(spec, &inputs.model_dir, base)?;
+        let spec = &model.spec;
+        let heads = Heads {
+            isa,
+            heads: spec.heads as usize,
+            kv_heads: spec.kv_heads as usize,
+            dim: spec.head_dim as usize,
+            tau: (1.0 / (spec.head_dim as f64).sqrt()) as f32,
+        };
+        let lora = config.lora;
+        let lora =
+            Lora { rank: lora.rank as usize, alpha: lora.alpha, rank_stabilised: lora.use_rslora };
+        Ok(Self {
+            rotary: rotary_table(spec, config.sequence_length),
+            places: places(spec, &state),
+            sigma: lora.sigma(),
+            machine: Machine { isa, threads },
+            config,
+            heads,
+            state,
+            model,
+        })
+    }
+
+    fn pass<'a>(&'a self, sequences: &'a [Sequence<'a>]) -> Pass<'a> {
+        Pass {
+            machine: &self.machine,
+            model: &self.model,
+            heads: self.heads,
+            adapter: Some((&self.state.adapter, &self.places)),
+            lora: (self.config.lora.rank as usize, self.sigma),
+            rotary: &self.rotary,
+            sequences,
+        }
+    }
+
+    /// Loss sum and gradient of all sequences, some at a time.
+    fn accumulate(&self, sequences: &[Sequence<'_>], omega: f32, gradient: &mut [f32]) -> Result<i64, Operator> {
+        let mut sum = 0;
+        for sequences in sequences.chunks(self.config.micro_batch_size as usize) {
+            sum += self.pass(sequences).run(Some((omega, gradient)))?;
+        }
+        Ok(sum)
+    }
+
+    /// The fault of a step that failed: sequence by sequence, since in a micro-batch a later one may fail at an earlier
+    /// operator.
+    fn first_fault(&self, input: &StepInput<'_>, omega: f32) -> Result<Fault> {
+        let mut scratch = vec![0.0; self.state.adapter.len()];
+        for (index, row) in input.rows.iter().enumerate() {
+            let sequence = Sequence::new(input.data, *row)?;
+            if sequence.targets.is_empty() {
+                continue;
+            }
+            if let Err(operator) = self.pass(&[sequence]).run(Some((omega, &mut scratch))) {
+                return Ok(Fault { step: input.step, sequence: Some(index as u32), operator });
+            }
+        }
+        unreachable!("a micro-batch fails only if one of its sequences fails by itself")
+    }
+}
+
+fn scalars(config: &TrainConfig, learning_rate: f64, t: u64) -> Scalars {
+    let crate::optimizer::AdamWConfig { beta1, beta2, epsilon, weight_decay } = config.adamw;
+    Scalars::new(&AdamW { beta1, beta2, epsilon, weight_decay }, learning_rate, t)
+}
+
+/// Cosines and sines of all positions of a row.
+fn rotary_table(spec: &ModelSpec, length: u32) -> Rotary {
+    let scaling = spec.rope_scaling.map(|scaling| Llama3 {
+        factor: scaling.factor,
+        low_frequency_factor: scaling.low_frequency_factor,
+        high_frequency_factor: scaling.high_frequency_factor,
+        original_context: scaling.original_context as f64,
+    });
+    let positions: Vec<u32> = (0..length).collect();
+    rotary::table(spec.head_dim as usize, spec.rope_theta, scaling.as_ref(), &positions)
+}
+
+fn places(spec: &ModelSpec, state: &TrainState) -> Vec<Vec<Place>> {
+    let range = |layer: usize, target: Target, part: &str| {
+        let name = target.peft_name(layer, part);
+        let at = state.slots.binary_search_by(|slot| slot.name.cmp(&name));
+        let slot = &state.slots[at.expect("every matrix of every block has a slot, qed")];
+        slot.offset as usize..(slot.offset + slot.count) as usize
+    };
+    let of = |layer| {
+        Target::ALL
+            .map(|target| Place { a: range(layer, target, "A"), b: range(layer, target, "B") })
+            .to_vec()
+    };
+    (0..spec.layers as usize).map(of).collect()
+}
+
+impl Engine for ExactEngine {
+    fn spec(&self) -> &ModelSpec {
+        &self.model.spec
+    }
+
+    fn state(&self) -> StateView<'_> {
+        self.state.view()
+    }
+
+    fn step(&mut self, input: &StepInput<'_>) -> Result<StepResult> {
+        let sequences = input.rows.iter().map(|row| Sequence::new(input.data, *row));
+        let sequences = sequences.collect::<Result<Vec<_>>>()?;
+        let bearing: Vec<_> = sequences.into_iter().filter(|s| !s.targets.is_empty()).collect();
+        let omega = omega(input.tokens);
+        let mut gradient = vec![0.0; self.state.adapter.len()];
+        let sum = match self.accumulate(&bearing, omega, &mut gradient) {
+            Ok(sum) => sum,
+            Err(_) => return Err(Error::Fault(self.first_fault(input, omega)?)),
+        };
+        let fault = |operator| Error::Fault(Fault { step: input.step, sequence: None, operator });
+        let Machine { isa, ref threads } = self.machine;
+        let gradient_norm = parallel::gradient_norm(threads, isa, &gradient)
+            .map_err(|_| fault(Operator::GradientNorm))?;
+        let gradient_hash = state::gradient_hash(&gradient);
+        if let Some(kappa) = clipping(gradient_norm, self.config.max_grad_norm) {
+            parallel::scale(threads, isa, &mut gradient, kappa);
+        }
+        let with = scalars(&self.config, input.learning_rate, input.step + 1);
+        let TrainState { adapter, first, second, .. } = &mut self.state;
+        parallel::adamw(threads, isa, adapter, &gradient, first, second, with)
+            .map_err(|_| fault(Operator::Update))?;
+        Ok(StepResult { loss: mean_loss(sum, input.tokens), gradient_norm, gradient_hash })
+    }
+
+    fn held_out_loss(&self, split: &Split) -> Result<Option<f64>> {
+        let (mut sum, mut tokens) = (0i64, 0u64);
+        let rows: Vec<usize> = (0..split.rows).collect();
+        for rows in rows.chunks(self.config.micro_batch_size as usize) {
+            let sequences = rows.iter().map(|row| Sequence::new(split, *row));
+            let sequences = sequences.collect::<Result<Vec<_>>>()?;
+            let bearing: Vec<_> = sequences.into_iter().filter(|s| !s.targets.is_empty()).collect();
+            if bearing.is_empty() {
+                continue;
+            }
+            tokens += bearing.iter().map(|sequence| sequence.targets.len() as u64).sum::<u64>();
+            let found = self.pass(&bearing).run(None);
+            sum += found.map_err(|operator| Error::HeldOut { operator })?;
+        }
+        Ok((tokens > 0).then(|| f64::from(mean_loss(sum, tokens))))
+    }
+}

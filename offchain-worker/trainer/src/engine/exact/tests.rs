@@ -1,0 +1,328 @@
+//! The engine beside the naive reference: whole steps, bit for bit.
+
+use std::path::Path;
+
+use attune_exact::{
+    fault::{Forward, Operator},
+    model::{self as reference, Model, Shape, Storage},
+    optimizer::State,
+    step::{step, Sequence as Row, Settings},
+};
+use attune_kernels::{Isa, Threads};
+use serde_json::{json, Value};
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    data::{Split, IGNORE},
+    files::{write_safetensors, TensorBytes},
+    lora::LoraConfig,
+    model::parameter_shape,
+    optimizer::AdamWConfig,
+    parameters::bytes,
+    random::uniform,
+    schedule::Schedule,
+    Arithmetic,
+};
+
+const LENGTH: usize = 70;
+
+fn llama() -> Value {
+    json!({
+        "architectures": ["LlamaForCausalLM"], "vocab_size": 61, "hidden_size": 36, "intermediate_size": 50,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 10,
+        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": true, "max_position_embeddings": 128,
+    })
+}
+
+fn qwen() -> Value {
+    let mut value = llama();
+    value["architectures"] = json!(["Qwen2ForCausalLM"]);
+    value["tie_word_embeddings"] = json!(false);
+    value["num_key_value_heads"] = json!(4);
+    value
+}
+
+/// The Hugging Face names of all parameters.
+fn names(spec: &ModelSpec) -> Vec<String> {
+    let mut names = vec!["model.embed_tokens.weight".to_string(), "model.norm.weight".to_string()];
+    if !spec.tie_word_embeddings {
+        names.push("lm_head.weight".into());
+    }
+    for layer in 0..spec.layers {
+        for part in ["input_layernorm", "post_attention_layernorm"] {
+            names.push(format!("model.layers.{layer}.{part}.weight"));
+        }
+        for target in Target::ALL {
+            let path = target.path(layer as usize);
+            names.push(format!("{path}.weight"));
+            if spec.qkv_bias && matches!(target, Target::Q | Target::K | Target::V) {
+                names.push(format!("{path}.bias"));
+            }
+        }
+    }
+    names
+}
+
+fn parameter(spec: &ModelSpec, name: &str) -> Vec<f32> {
+    let shape = parameter_shape(spec, name).unwrap();
+    let values = uniform(7, name, shape.iter().product::<i64>() as usize, 0.4);
+    let around = if name.contains("norm") { 1.0 } else { 0.0 };
+    values.iter().map(|value| around + value).collect()
+}
+
+fn write_model(spec: &ModelSpec, dir: &Path) {
+    let names = names(spec);
+    let values: Vec<_> = names.iter().map(|name| parameter(spec, name)).collect();
+    let shapes: Vec<_> = names.iter().map(|name| parameter_shape(spec, name).unwrap()).collect();
+    let tensors: Vec<_> = (names.iter().zip(&values).zip(&shapes))
+        .map(|((name, values), shape)| TensorBytes { name, dtype: "F32", shape, bytes: bytes(values) })
+        .collect();
+    write_safetensors(&dir.join("model.safetensors"), &Default::default(), &tensors).unwrap();
+}
+
+/// The same model for the reference.
+fn reference_model(spec: &ModelSpec, base: BaseFormat) -> Model {
+    let storage = match base {
+        BaseFormat::W8 => Storage::W8,
+        BaseFormat::W4 => Storage::W4,
+    };
+    let freeze = |storage: Storage, parts: &[String]| {
+        let parts: Vec<_> = parts
+            .iter()
+            .map(|name| {
+                let inputs = parameter_shape(spec, name).unwrap()[1] as usize;
+                storage.freeze(&parameter(spec, name), inputs).unwrap()
+            })
+            .collect();
+        attune_exact::weights::Frozen::stack(&parts)
+    };
+    let block = |layer: i64| {
+        let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
+        let weights = |parts: &[&str]| {
+            freeze(storage, &parts.iter().map(|part| name(part)).collect::<Vec<_>>())
+        };
+        let bias = |part: &str| parameter(spec, &format!("model.layers.{layer}.self_attn.{part}_proj.bias"));
+        reference::Block {
+            input_norm: parameter(spec, &name("input_layernorm")),
+            qkv: weights(&["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]),
+            qkv_bias: spec.qkv_bias.then(|| ["q", "k", "v"].map(bias).concat()),
+            output: weights(&["self_attn.o_proj"]),
+            post_norm: parameter(spec, &name("post_attention_layernorm")),
+            gate_up: weights(&["mlp.gate_proj", "mlp.up_proj"]),
+            down: weights(&["mlp.down_proj"]),
+        }
+    };
+    let head = (!spec.tie_word_embeddings).then(|| freeze(Storage::W8, &["lm_head.weight".into()]));
+    Model {
+        shape: Shape {
+            vocabulary: spec.vocab_size as usize,
+            hidden: spec.hidden_size as usize,
+            intermediate: spec.intermediate_size as usize,
+            layers: spec.layers as usize,
+            heads: spec.heads as usize,
+            kv_heads: spec.kv_heads as usize,
+            head_dim: spec.head_dim as usize,
+            norm_epsilon: spec.rms_norm_eps,
+            rope_theta: spec.rope_theta,
+            rope_scaling: None,
+        },
+        embedding: freeze(Storage::W8, &["model.embed_tokens.weight".into()]),
+        blocks: (0..spec.layers).map(block).collect(),
+        final_norm: parameter(spec, "model.norm.weight"),
+        head,
+    }
+}
+
+/// Rows with documents of several lengths, padding, and one row without loss.
+fn split() -> Split {
+    let mut split = Split { sequence_length: LENGTH, rows: 4, ..Split::default() };
+    for row in 0..4usize {
+        let ends = [[3, 50, 66], [1, 2, 70], [70, 70, 70], [20, 40, 60]][row];
+        let mut start = 0;
+        for at in 0..LENGTH {
+            if ends.contains(&at) || at >= ends[2] {
+                start = at;
+            }
+            let token = ((at * 7 + row * 13) * 31 % 61) as i32;
+            split.tokens.push(token);
+            split.positions.push((at - start) as i32);
+            let bears = row != 2 && at < ends[2] && (at * 5 + row) % 3 != 0;
+            split.labels.push(if bears { (token * 3 + 1) % 61 } else { IGNORE });
+        }
+    }
+    split
+}
+
+fn config() -> TrainConfig {
+    TrainConfig {
+        seed: 11,
+        data_key: [3; 32],
+        lora: LoraConfig { rank: 3, alpha: 6.0, use_rslora: true },
+        learning_rate: 1e-2,
+        schedule: Schedule::Constant,
+        warmup_steps: 0,
+        steps_per_segment: 1,
+        segments: 2,
+        micro_batch_size: 4,
+        gradient_accumulation_steps: 1,
+        max_grad_norm: 0.5,
+        adamw: AdamWConfig { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 },
+        sequence_length: LENGTH as u32,
+        evaluate_after_segments: Vec::new(),
+    }
+}
+
+struct World {
+    dir: TempDir,
+    spec: ModelSpec,
+    base: BaseFormat,
+    split: Split,
+    start: TrainState,
+}
+
+impl World {
+    fn new(value: &Value, base: BaseFormat) -> Self {
+        let (dir, spec) = (tempfile::tempdir().unwrap(), ModelSpec::from_json(value).unwrap());
+        write_model(&spec, dir.path());
+        let mut start = TrainState::new(&spec, config().lora, 5).unwrap();
+        // B is zero at first; that would leave half of the formulas untried.
+        let noise = uniform(9, "noise", start.adapter.len(), 0.3);
+        start.adapter.iter_mut().zip(noise).for_each(|(value, noise)| *value += noise);
+        Self { dir, spec, base, split: split(), start }
+    }
+
+    fn engine(&self, isa: Isa, threads: usize, micro_batch_size: u32) -> ExactEngine {
+        let inputs = SessionInputs {
+            model_dir: self.dir.path().to_path_buf(),
+            data_dir: self.dir.path().to_path_buf(),
+            config: TrainConfig { micro_batch_size, ..config() },
+            arithmetic: Arithmetic::Exact(self.base),
+            threads,
+        };
+        let mut engine =
+            ExactEngine::new(&inputs, self.spec.clone(), self.base, Some(self.start.clone())).unwrap();
+        engine.machine = Machine { isa, threads: Threads::new(threads).unwrap() };
+        engine.heads.isa = isa;
+        engine
+    }
+
+    fn input(&self, step: u64) -> StepInput<'_> {
+        let rows = &[0, 1, 2, 3];
+        let tokens = self.split.labels.iter().filter(|label| **label != IGNORE).count() as u64;
+        StepInput { step, data: &self.split, rows, tokens, learning_rate: 1e-2 }
+    }
+
+    /// Loss bits, norm bits and state bits after each of `steps` steps of the engine.
+    fn run(&self, mut engine: ExactEngine, steps: u64) -> Vec<(u32, u64, Vec<u32>)> {
+        let bits = |state: StateView<'_>| -> Vec<u32> {
+            state.flats().into_iter().flatten().map(|value| value.to_bits()).collect()
+        };
+        let step = |step| {
+            let made = engine.step(&self.input(step)).unwrap();
+            (made.loss.to_bits(), made.gradient_norm.to_bits(), bits(engine.state()))
+        };
+        (0..steps).map(step).collect()
+    }
+
+    /// The same of the reference.
+    fn reference(&self, steps: u64) -> Vec<(u32, u64, Vec<u32>)> {
+        let model = reference_model(&self.spec, self.base);
+        let lora = Lora { rank: 3, alpha: 6.0, rank_stabilised: true };
+        let settings = Settings {
+            lora,
+            adamw: AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 },
+            learning_rate: 1e-2,
+            max_norm: 0.5,
+        };
+        let places = places(&self.spec, &self.start);
+        // The reference keeps blocks in order, the engine names.
+        let pairs: Vec<_> = (places.iter().enumerate())
+            .flat_map(|(layer, places)| {
+                let shape = &model.shape;
+                reference::Target::ALL.into_iter().zip(places).flat_map(move |(target, place)| {
+                    let (a, b) = lora.place(shape, layer, target);
+                    [(a, place.a.clone()), (b, place.b.clone())]
+                })
+            })
+            .collect();
+        let there = |flat: &[f32]| {
+            let mut moved = vec![0.0; flat.len()];
+            pairs.iter().for_each(|(to, from)| moved[to.clone()].copy_from_slice(&flat[from.clone()]));
+            moved
+        };
+        let back = |flat: &[f32]| {
+            let mut moved = vec![0u32; flat.len()];
+            for (from, to) in &pairs {
+                let values = flat[from.clone()].iter().map(|value| value.to_bits());
+                moved[to.clone()].iter_mut().zip(values).for_each(|(to, value)| *to = value);
+            }
+            moved
+        };
+        let rows: Vec<_> = (0..4)
+            .map(|row| {
+                let (tokens, labels, positions) = self.split.row(row).unwrap();
+                let unsigned = |values: &[i32]| values.iter().map(|value| *value as u32).collect();
+                let labels = labels.iter().map(|label| if *label == IGNORE { attune_exact::step::IGNORE } else { *label });
+                Row::packed(unsigned(tokens), labels.collect(), unsigned(positions))
+            })
+            .collect();
+        let mut state = State {
+            adapter: there(&self.start.adapter),
+            first: there(&self.start.first),
+            second: there(&self.start.second),
+        };
+        (0..steps)
+            .map(|number| {
+                let made = step(&model, &settings, &state, &rows, number).unwrap();
+                state = made.state;
+                let flats = [&state.first, &state.second, &state.adapter].map(|flat| back(flat));
+                (made.loss.to_bits(), made.norm.to_bits(), flats.concat())
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn whole_steps_equal_the_reference_bit_for_bit_on_every_path_with_any_threads_and_micro_batches() {
+    for (value, base) in [(llama(), BaseFormat::W8), (qwen(), BaseFormat::W4)] {
+        let world = World::new(&value, base);
+        let expected = world.reference(2);
+        for isa in Isa::available() {
+            for (threads, micro_batch_size) in [(1, 4), (2, 1), (4, 2), (1, 3)] {
+                let found = world.run(world.engine(isa, threads, micro_batch_size), 2);
+                assert!(
+                    found == expected,
+                    "{base:?} on {isa:?}, {threads} threads, micro-batches of {micro_batch_size}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_fault_names_the_first_sequence_and_its_operator_whatever_the_micro_batch() {
+    let mut world = World::new(&llama(), BaseFormat::W8);
+    // The parameters of block 1 alone: its first operator with an adapter meets them.
+    let at = places(&world.spec, &world.start)[1][0].a.start;
+    world.start.adapter[at] = f32::NAN;
+    for micro_batch_size in [1, 4] {
+        let mut engine = world.engine(Isa::detect().unwrap(), 2, micro_batch_size);
+        let error = engine.step(&world.input(6)).err().expect("a parameter is NaN");
+        let Error::Fault(fault) = error else { panic!("{error}") };
+        let operator = Operator::Forward(1, Forward::Qkv);
+        assert_eq!(fault, Fault { step: 6, sequence: Some(0), operator });
+    }
+}
+
+#[test]
+fn the_held_out_loss_is_that_of_the_bare_forward_pass_whatever_the_micro_batch() {
+    let world = World::new(&qwen(), BaseFormat::W8);
+    let loss = |micro| {
+        let engine = world.engine(Isa::detect().unwrap(), 2, micro);
+        engine.held_out_loss(&world.split).unwrap().unwrap()
+    };
+    assert_eq!(loss(1).to_bits(), loss(3).to_bits());
+    let first = f32::from_bits(world.reference(1)[0].0);
+    assert_eq!(loss(2), f64::from(first), "a step reports the loss before its update");
+}

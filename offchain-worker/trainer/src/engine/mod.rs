@@ -1,0 +1,79 @@
+//! What a session drives: one optimizer step, and the held-out loss, in some arithmetic.
+//!
+//! An engine holds the frozen model and the training's state, and knows nothing of segments, traces and files.
+
+mod exact;
+mod float;
+
+use attune_primitives::H256;
+
+use crate::{
+    data::{PackedData, Split},
+    spec::ModelSpec,
+    state::{StateView, TrainState},
+    Arithmetic, Error, Result, SessionInputs,
+};
+
+/// What one optimizer step is to be taken on.
+pub(crate) struct StepInput<'a> {
+    /// Optimizer steps done before this one.
+    pub(crate) step: u64,
+    /// The training part of the data.
+    pub(crate) data: &'a Split,
+    /// The rows of this step, in order.
+    pub(crate) rows: &'a [usize],
+    /// Loss-bearing tokens of these rows.
+    pub(crate) tokens: u64,
+    /// Learning rate of this step.
+    pub(crate) learning_rate: f64,
+}
+
+/// What one optimizer step came to.
+pub(crate) struct StepResult {
+    /// Mean loss per loss-bearing token, in nats.
+    pub(crate) loss: f32,
+    /// Global norm of the gradient before clipping.
+    pub(crate) gradient_norm: f64,
+    /// Hash of the gradient before clipping.
+    pub(crate) gradient_hash: H256,
+}
+
+/// Training in one arithmetic.
+pub(crate) trait Engine: Send {
+    /// The shape of the model.
+    fn spec(&self) -> &ModelSpec;
+
+    /// The state as it is now.
+    fn state(&self) -> StateView<'_>;
+
+    /// Takes one optimizer step.
+    ///
+    /// # Errors
+    /// A number that is not finite; the state is then of no use.
+    fn step(&mut self, input: &StepInput<'_>) -> Result<StepResult>;
+
+    /// Mean loss over the loss-bearing tokens of `split`, in nats; `None` if no token bears loss.
+    ///
+    /// # Errors
+    /// A loss that is not finite.
+    fn held_out_loss(&self, split: &Split) -> Result<Option<f64>>;
+}
+
+/// An engine for `inputs` with the given state, or with the state before the first step.
+pub(crate) fn open(inputs: &SessionInputs, spec: ModelSpec, state: Option<TrainState>) -> Result<Box<dyn Engine>> {
+    match inputs.arithmetic {
+        Arithmetic::Float(_) => Ok(Box::new(float::FloatEngine::new(inputs, spec, state)?)),
+        Arithmetic::Exact(base) => Ok(Box::new(exact::ExactEngine::new(inputs, spec, base, state)?)),
+    }
+}
+
+/// Refuses data whose tokens the model does not have.
+pub(crate) fn check_vocabulary(spec: &ModelSpec, data: &PackedData) -> Result<()> {
+    if data.vocab_size as i64 <= spec.vocab_size {
+        return Ok(());
+    }
+    let (found, vocab) = (data.vocab_size, spec.vocab_size);
+    Err(Error::Data(format!(
+        "the data were packed for a vocabulary of {found}, the model has {vocab}: pack them with the model's own tokenizer"
+    )))
+}
