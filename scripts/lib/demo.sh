@@ -32,20 +32,21 @@ quietly() {
     ATTUNE_HOME=$DEMO_DIR "$ATTUNE_BIN/attune" "$@" 9>&-
 }
 
-# Clears what an earlier run left, also one that was killed, and sees to it that this one's network is stopped.
+# Stops the network of an earlier run, also of one that was killed, clears what it left, and sees to it that this run's
+# network is stopped should it fail.
 demo_begin() {
-    local keep=$1
     [ -f "$DEMO_BASE/config.json" ] || die "expected the base model in $DEMO_BASE, found none: is the clone complete?"
     mkdir -p "$ATTUNE_CACHE"
     exec 9>"$ATTUNE_CACHE/demo.lock"
     flock --nonblock 9 || die "another demo is running in $DEMO_DIR: wait for it, or end it"
-    [ ! -d "$DEMO_DIR/net" ] || quietly --quiet net down --delete >&2
+    if [ -d "$DEMO_DIR/net" ]; then
+        step "Stopping and clearing the network of the last demo"
+        quietly --quiet net down --delete >&2
+    fi
     rm -rf "$DEMO_DIR"
     mkdir -p "$DEMO_DIR"
     DEMO_STARTED=$(date +%s)
-    if ! $keep; then
-        trap 'demo_end $?' EXIT
-    fi
+    trap 'demo_end $?' EXIT
     # An interruption ends the script through its EXIT trap.
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
@@ -57,6 +58,29 @@ demo_end() {
     step "Stopping the network"
     attune net down >&2 || say "could not stop it; try ATTUNE_HOME=$DEMO_DIR $ATTUNE_BIN/attune net down"
     exit "$1"
+}
+
+# demo_finish JOB STOP: the network is left for looking around, unless STOP is true.
+demo_finish() {
+    local job=$1 stop=$2 set_up
+    set_up=$(printf 'export ATTUNE_HOME=%q PATH=%q:$PATH' "$DEMO_DIR" "$ATTUNE_BIN")
+    if $stop; then
+        printf '\nThe network again, at the same addresses and with this record:\n  %s\n  attune net up\n' "$set_up"
+        return
+    fi
+    trap - EXIT INT TERM HUP
+    cat <<EOT
+
+The network is still running. Look around:
+  $set_up
+  attune net status
+  attune jobs list
+  attune providers list
+  attune records show $job
+  attune chat --base $(printf %q "$DEMO_BASE") --adapter $(printf %q "$DEMO_DIR/adapter")
+Stop it (--delete: and delete its chain and files):
+  attune net down
+EOT
 }
 
 # register_provider NUMBER NAME PRICE_PER_HOUR COMMISSION
@@ -91,5 +115,5 @@ demo_summary() {
     quietly --output json jobs show "$job" >"$DEMO_DIR/job.json"
     quietly --output json net status >"$DEMO_DIR/net.json"
     python3 "$ATTUNE_ROOT/scripts/lib/demo_summary.py" --folder "$DEMO_DIR" --base "$DEMO_BASE" \
-        --held-out "$DEMO_HELD_OUT" --seconds $(($(date +%s) - DEMO_STARTED)) --attune "$ATTUNE_BIN/attune" ${file:+--summary "$file"}
+        --held-out "$DEMO_HELD_OUT" --seconds $(($(date +%s) - DEMO_STARTED)) ${file:+--summary "$file"}
 }

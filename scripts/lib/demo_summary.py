@@ -56,7 +56,7 @@ def gather(options):
     }
 
 
-def show(outcome, attune):
+def show(outcome):
     def att(planck):
         return f"{planck / PLANCK:,.4f} ATT"
 
@@ -81,8 +81,6 @@ def show(outcome, attune):
     ]
     for name, value in lines:
         print(f"{name:<22} {value}")
-    print("\nThe network again, at the same addresses and with this record, until `net down`:")
-    print(f"ATTUNE_HOME={outcome['profile_dir']} {attune} net up")
 
 
 def write(path, outcome):
@@ -100,11 +98,10 @@ def main():
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--held-out", type=Path, required=True)
     parser.add_argument("--seconds", type=int, required=True)
-    parser.add_argument("--attune", required=True, help="the attune program")
     parser.add_argument("--summary", type=Path)
     options = parser.parse_args()
     outcome = gather(options)
-    show(outcome, options.attune)
+    show(outcome)
     if options.summary:
         write(options.summary, outcome)
     wrong = [a for a in outcome["audits"] if a["verdict"] != "match"]

@@ -2,6 +2,7 @@
 #
 # ATTUNE_CACHE   what is downloaded and built; outside the clone, so that a second clone or a CI run is warm.
 # LIBTORCH       libtorch to build with and run on; yours if it is set, else the one that `scripts/setup` unpacks.
+# ATTUNE_TORCH   which one that is: `cuda` or `cpu`; by default `cuda` where there is an NVIDIA GPU.
 
 ATTUNE_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export ATTUNE_ROOT
@@ -10,10 +11,11 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$ATTUNE_CACHE/target}
 export ATTUNE_BIN=$CARGO_TARGET_DIR/debug
 export ATTUNE_TOOLS=$ATTUNE_CACHE/tools
 
-TORCH_VERSION=2.11.0
-# The CPU build: in this form the trainer computes on the CPU only.
-LIBTORCH=${LIBTORCH:-$ATTUNE_CACHE/libtorch-$TORCH_VERSION-cpu}
-export LIBTORCH
+# Clippy compiles the project's own crates, in every script: it is rustc with lints, so the lints cost no second build.
+# `rustup which` is not asked when the toolchain is missing: set-up comes first then, and sources this file again.
+if clippy=$(cd "$ATTUNE_ROOT" && rustup which clippy-driver 2>/dev/null); then
+    export RUSTC_WORKSPACE_WRAPPER=$clippy CLIPPY_ARGS="-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__"
+fi
 
 # The scripts speak on standard error; standard output is for results.
 say() { printf '%s\n' "$*" >&2; }
@@ -22,3 +24,29 @@ die() {
     printf '\033[31merror:\033[0m %s\n' "$*" >&2
     exit 1
 }
+
+# True if this machine has an NVIDIA GPU that a program here can reach. A container sees its host's driver in /proc
+# also where it was given no device, so the device file has to be there as well; WSL has a driver and no such files.
+has_nvidia_gpu() {
+    local gpus=(/proc/driver/nvidia/gpus/*/)
+    [ -d "${gpus[0]}" ] && [ -e /dev/nvidiactl ] && return
+    command -v nvidia-smi >/dev/null && timeout 20 nvidia-smi -L 2>/dev/null | grep -q '^GPU '
+}
+
+TORCH_VERSION=2.11.0
+if [ -n "${ATTUNE_TORCH:-}" ]; then
+    TORCH_BUILD=$ATTUNE_TORCH
+elif has_nvidia_gpu; then
+    TORCH_BUILD=cuda
+else
+    TORCH_BUILD=cpu
+fi
+case $TORCH_BUILD in
+    cpu | cuda) ;;
+    *) die "expected ATTUNE_TORCH to be cpu or cuda, found '$TORCH_BUILD'; unset it to have the machine looked at" ;;
+esac
+# One that a script has set before is not the user's choice: ATTUNE_TORCH may have changed since.
+case ${LIBTORCH:-} in
+    "" | "$ATTUNE_CACHE/libtorch-$TORCH_VERSION-"*) LIBTORCH=$ATTUNE_CACHE/libtorch-$TORCH_VERSION-$TORCH_BUILD ;;
+esac
+export LIBTORCH

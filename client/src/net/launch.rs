@@ -19,7 +19,9 @@ const SHOWN_LINES: usize = 20;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Starts the service's process by its recorded command and records its pid and start time in `service`. It is in a
-/// process group of its own: a Ctrl-C at the terminal does not reach it, and it outlives this program.
+/// session of its own: neither a Ctrl-C at the terminal nor the terminal's end reaches it, and it outlives this program.
+/// It has its log and nothing else of what this program or its caller has open: whoever reads this program's output to
+/// its end does not wait for the network.
 ///
 /// # Errors
 /// If a port is taken, or the program cannot be run.
@@ -35,17 +37,26 @@ pub(super) fn spawn(service: &mut Service) -> Result<Child> {
     let open = || OpenOptions::new().create(true).append(true).open(&service.log);
     let log = open().with_context(|| format!("opening the log {}", service.log.display()))?;
     let for_errors = log.try_clone().context("sharing the log")?;
-    let child = Command::new(&service.program)
+    let mut command = Command::new(&service.program);
+    command
         .args(&service.args)
         .current_dir(&service.folder)
         .stdin(Stdio::null())
         .stdout(log)
-        .stderr(for_errors)
-        .process_group(0)
-        .spawn()
-        .with_context(|| format!("running {}", service.program.display()))?;
+        .stderr(for_errors);
+    // SAFETY: between fork and exec only system calls are made; they neither allocate nor take a lock.
+    unsafe { command.pre_exec(leave_the_caller) };
+    let child = command.spawn().with_context(|| format!("running {}", service.program.display()))?;
     service.process = Some(ProcessId::of(child.id())?);
     Ok(child)
+}
+
+/// Begins a session, and has every open file but standard input, output and error closed by the exec that follows.
+fn leave_the_caller() -> std::io::Result<()> {
+    rustix::process::setsid()?;
+    // SAFETY: the call only sets a flag on this process's own files. A kernel without it (before 5.11) leaves them open.
+    let _ = unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    Ok(())
 }
 
 /// Waits until `is_ready` says so. `what` words what is waited for.
@@ -108,4 +119,49 @@ pub(super) async fn wait_for_worker(service: &Service, deadline: Instant) -> Res
 fn end_of_log(service: &Service) -> String {
     let shown = logs::tail(&service.log, SHOWN_LINES).unwrap_or_else(|e| format!("{e:#}"));
     format!("{shown}\n(the whole log: {})", service.log.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use rustix::{
+        io::{fcntl_setfd, FdFlags},
+        process::{getsid, Pid},
+    };
+
+    use super::*;
+    use crate::net::Role;
+
+    #[test]
+    fn a_daemon_has_its_own_session_and_none_of_the_callers_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("sleeper");
+        let mut service = Service {
+            name: "sleeper".into(),
+            role: Role::Worker,
+            program: "/bin/sleep".into(),
+            args: vec!["600".into()],
+            log: folder.join("log"),
+            folder,
+            url: "http://127.0.0.1:1".into(),
+            ports: Vec::new(),
+            operator: None,
+            process: None,
+        };
+        // As a shell hands a pipe on: open across exec.
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        fcntl_setfd(&writer, FdFlags::empty()).unwrap();
+        let mut child = spawn(&mut service).unwrap();
+        drop(writer);
+        let (send, receive) = std::sync::mpsc::channel();
+        std::thread::spawn(move || send.send(reader.read(&mut [0]).unwrap()));
+        let end = receive.recv_timeout(Duration::from_secs(20));
+        let pid = Pid::from_child(&child);
+        let session = getsid(Some(pid)).unwrap();
+        assert!(service.process.as_ref().unwrap().stop(Duration::from_secs(5)).unwrap());
+        child.wait().unwrap();
+        assert_eq!(end, Ok(0), "the pipe ends while the daemon runs");
+        assert_eq!(session, pid);
+    }
 }

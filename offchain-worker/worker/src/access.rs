@@ -1,7 +1,9 @@
 //! Who may have which artifact: derived from the chain at every finalized block.
 //!
 //! - The customer of a job that is assigned to this provider may upload the model and the data, read the checkpoints of
-//!   paid milestones, and the adapter once the job is finalized, as long as its record is on chain.
+//!   paid milestones, and the adapter once the job is finalized.
+//! - A training record outlives its job's entry: as long as it is on chain, its customer and its provider may read the
+//!   adapter.
 //! - Whoever is drawn to audit a job (provider account and operator key) may read model, data and checkpoints of it,
 //!   from the provider and from every other auditor alike.
 //! - Everybody else is refused.
@@ -50,10 +52,12 @@ pub fn rights(chain: &ChainView, local: &LocalView) -> Rights {
             of_auditors(chain, view, &mut rights);
         }
     }
-    // A job that the chain has pruned has left a record; its adapter is still the customer's.
+    // The records in view are those of jobs that the chain has pruned.
     let recorded = chain.records.values().map(|info| &info.record);
     for record in recorded.filter(|record| record.provider == chain.me.account) {
-        grant(&mut rights, &record.customer, &record.adapter, Right::Read);
+        for account in [&record.customer, &record.provider] {
+            grant(&mut rights, account, &record.adapter, Right::Read);
+        }
     }
     rights
 }
@@ -85,7 +89,9 @@ fn of_customer(chain: &ChainView, local: &LocalView, view: &JobView, rights: &mu
     }
     let result = local.jobs.get(&job.id).and_then(|mine| mine.files.result);
     if let (JobState::Finalized, Some(result)) = (job.state, result) {
-        grant(rights, customer, &result.adapter, Right::Read);
+        for account in [customer, &chain.me.account] {
+            grant(rights, account, &result.adapter, Right::Read);
+        }
     }
 }
 
@@ -143,7 +149,7 @@ pub fn apply(grants: &Grants, before: &Rights, after: &Rights) -> Result<(), Sto
 mod tests {
     use super::*;
     use crate::reconcile::tests::{
-        audited, by_other, chain, committed, job, local, slot, with_result, CUSTOMER, JOB, ME, OTHER,
+        audited, by_other, chain, committed, job, local, pruned, slot, with_result, CUSTOMER, JOB, ME, OTHER,
         OTHER_OPERATOR,
     };
     use crate::{jobdir::tests::segment, view::Inputs};
@@ -195,6 +201,20 @@ mod tests {
         view.job.state = JobState::Finalized;
         let own = of(&rights(&chain(view), &mine), CUSTOMER);
         assert_eq!(own.get(&adapter), Some(&Right::Read));
+    }
+
+    #[test]
+    fn an_adapter_outlives_its_jobs_entry_for_the_records_customer_and_provider_only() {
+        let mine = with_result(local(Inputs::Missing, 0));
+        let adapter = artifact(&mine.jobs[&JOB].files.result.unwrap().adapter);
+        let after = pruned(ME);
+        let found = rights(&after, &mine);
+        let expected = [CUSTOMER, ME].map(|account| ((account.0, adapter), Right::Read));
+        assert_eq!(found, Rights::from(expected), "the adapter, to the two of them, and nothing else");
+        // The same as while the entry was there.
+        let before = rights(&chain(job(JobState::Finalized)), &mine);
+        assert!(expected.iter().all(|(key, right)| before.get(key) == Some(right)));
+        assert!(rights(&pruned(OTHER), &mine).is_empty(), "an auditor serves no adapter");
     }
 
     #[test]

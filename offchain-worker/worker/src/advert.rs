@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::{Step, TrainError, Trainer, TrainingJob},
+    gpu::Gpus,
     jobdir::replace_file,
     torch::TorchTrainer,
 };
@@ -38,8 +39,11 @@ pub struct Machine {
 pub struct Advertisement {
     /// The execution class.
     pub class: String,
-    /// The machine.
+    /// The machine that trains.
     pub hardware: Machine,
+    /// GPUs that the machine has besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus: Option<Gpus>,
     /// Where artifacts are served, as a URL.
     pub endpoint: String,
     /// Tokens (padding included) per second on the reference load.
@@ -52,7 +56,8 @@ pub struct Advertisement {
     pub operator: String,
 }
 
-/// The machine that this process runs on. This form of the worker trains on the CPU, so no accelerator is named.
+/// The machine that this process runs on. This form of the worker trains on the CPU, so no accelerator is named; what
+/// GPUs there are besides, [`crate::gpu`] says.
 pub fn machine() -> Machine {
     let field = |file: &str, name: &str| {
         let text = fs::read_to_string(file).unwrap_or_default();

@@ -59,6 +59,8 @@ pub struct Board {
     pub transactions_finalized: AtomicU64,
     /// Transactions refused or lost since the start.
     pub transactions_failed: AtomicU64,
+    /// Committed segments since the start whose files are gone.
+    pub segments_lost: AtomicU64,
     /// Work items that failed since the start.
     pub work_failed: AtomicU64,
     /// Tokens that training saw since the start.
@@ -135,6 +137,11 @@ impl Board {
                 &self.transactions_finalized,
             ),
             ("transactions_failed_total", "Transactions refused or lost.", &self.transactions_failed),
+            (
+                "segments_lost_total",
+                "Committed segments whose files are gone: their jobs fail.",
+                &self.segments_lost,
+            ),
             ("work_failed_total", "Work items that failed.", &self.work_failed),
             ("tokens_trained_total", "Tokens seen by training.", &self.tokens_trained),
         ];
@@ -170,7 +177,8 @@ impl Board {
     }
 }
 
-fn metric(text: &mut String, name: &str, kind: &str, help: &str, values: &[(String, f64)]) {
+/// Writes one metric with its help and its values by labels.
+pub(crate) fn metric(text: &mut String, name: &str, kind: &str, help: &str, values: &[(String, f64)]) {
     // Writing into a string cannot fail.
     let _ = writeln!(text, "# HELP attune_worker_{name} {help}\n# TYPE attune_worker_{name} {kind}");
     for (labels, value) in values {

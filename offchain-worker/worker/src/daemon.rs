@@ -35,8 +35,10 @@ use crate::{
     board::Board,
     config::WorkerConfig,
     engine::{Engine, Trainer},
+    gpu,
     http::{self, Public},
     jobdir::{replace_file, JobDir},
+    losses::{self, Loss},
     reconcile::{reconcile, Duty},
     view::{ChainView, Inputs, LocalJob, LocalView, Policy},
     work::Tools,
@@ -72,6 +74,7 @@ struct State {
     inputs: BTreeMap<JobId, Inputs>,
     stops: BTreeMap<JobId, Arc<AtomicBool>>,
     rights: Rights,
+    losses: BTreeMap<JobId, Loss>,
     is_settled: bool,
     is_unregistered: bool,
     greeted: Option<(AccountId, ProviderProfile)>,
@@ -113,12 +116,20 @@ impl Worker {
         let advertisement = Advertisement {
             class: config.class.clone(),
             hardware: machine(),
+            gpus: gpu::gpus(),
             endpoint,
             tokens_per_second,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             engine_version: attune_trainer::ENGINE_VERSION,
             operator: config.account.id().to_string(),
         };
+        for gpu in advertisement.gpus.iter().flat_map(|gpus| &gpus.devices) {
+            tracing::info!(
+                name = gpu.name,
+                memory_mib = gpu.memory_mib,
+                "the driver reports a GPU; training is on the CPU"
+            );
+        }
         let public = Arc::new(Public {
             advertisement,
             audiences: audiences.clone(),
@@ -282,6 +293,7 @@ async fn round(
     };
     greet(shared, &view);
     let local = look_at_disk(shared, &view, known, under_way);
+    tell_losses(shared, &view, &local);
     open_doors(shared, &view, &local);
     if !shared.state().is_settled {
         if !chain.is_settled(&submitter.id()).await? {
@@ -389,6 +401,33 @@ fn inputs(shared: &Shared, view: &ChainView, job: JobId) -> Inputs {
         Inputs::Arrived
     } else {
         Inputs::Missing
+    }
+}
+
+/// Says once that files of committed segments are gone: from then on the worker can only wait for the job's end.
+fn tell_losses(shared: &Shared, view: &ChainView, local: &LocalView) {
+    let now = losses::losses(view, local);
+    let mut state = shared.state();
+    let news = losses::news(&state.losses, &now);
+    state.losses = now;
+    drop(state);
+    for (job, loss) in news.lost {
+        shared.tools.board.segments_lost.fetch_add(u64::from(loss.segments()), Ordering::Relaxed);
+        let Loss { committed, on_disk } = loss;
+        tracing::error!(
+            job,
+            folder = %shared.tools.dir(job).root().display(),
+            deadline = view.jobs.get(&job).map(|found| found.job.deadline),
+            "files of committed segments are gone: expected segment-0.json to segment-{}.json, found the first \
+             {on_disk} of these {committed}. They hold nonces that nothing can make again, so the job is not trained \
+             further and these segments' traces cannot be opened: it fails at its deadline for a part of its bond, or \
+             for all of it once auditors ask for a trace. Put the files back from a backup, and the worker goes on at \
+             the next block",
+            committed.saturating_sub(1)
+        );
+    }
+    for job in news.settled {
+        tracing::info!(job, "nothing that is needed of this job is missing any more");
     }
 }
 

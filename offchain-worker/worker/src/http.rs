@@ -29,7 +29,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::{advert::Advertisement, board::Board};
+use crate::{advert::Advertisement, board::Board, gpu::Gpus};
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -58,7 +58,9 @@ async fn advertisement(State(public): State<Arc<Public>>) -> Json<Advertisement>
 }
 
 async fn metrics(State(public): State<Arc<Public>>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], public.board.prometheus()).into_response()
+    let mut text = public.board.prometheus();
+    text.extend(public.advertisement.gpus.iter().map(Gpus::prometheus));
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
 async fn progress(
@@ -144,6 +146,7 @@ mod tests {
             advertisement: Advertisement {
                 class: "c".into(),
                 hardware: machine(),
+                gpus: None,
                 endpoint: "http://127.0.0.1:1".into(),
                 tokens_per_second: 9,
                 version: "0".into(),

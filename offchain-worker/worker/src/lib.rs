@@ -7,7 +7,8 @@
 //! - [`daemon::Worker`] follows the chain and performs the duties: transactions in order, work in [`work`].
 //! - [`engine`] is the thread that trains, behind the trait [`engine::Trainer`]; [`torch`] is the real trainer.
 //! - [`jobdir`] is what is kept on disk, [`access`] who may have which artifact, [`http`] what else is served,
-//!   [`board`] live progress and metrics, [`advert`] the machine and its speed, [`config`] the settings.
+//!   [`board`] live progress and metrics, [`advert`] the machine and its speed, [`gpu`] what NVIDIA's driver
+//!   reports, [`losses`] files that are gone, [`config`] the settings.
 
 pub mod access;
 pub mod advert;
@@ -15,8 +16,10 @@ pub mod board;
 pub mod config;
 pub mod daemon;
 pub mod engine;
+pub mod gpu;
 pub mod http;
 pub mod jobdir;
+pub mod losses;
 pub mod reconcile;
 #[cfg(test)]
 pub(crate) mod testing;

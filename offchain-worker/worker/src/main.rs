@@ -5,6 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::{Context, Result};
 use attune_worker::{
     advert::{machine, speed},
+    gpu,
     torch::TorchTrainer,
     Settings, Worker,
 };
@@ -113,6 +114,9 @@ fn check(settings: Settings) -> Result<()> {
         "machine            {} ({} accelerators, {} MiB)",
         machine.model, machine.accelerators, machine.memory_mib
     );
+    for gpu in gpu::gpus().iter().flat_map(|gpus| &gpus.devices) {
+        println!("GPU                {}, {} MiB (training is on the CPU)", gpu.name, gpu.memory_mib);
+    }
     println!("execution class    {class}");
     println!("engine version     {}", attune_trainer::ENGINE_VERSION);
     let folder = match &settings.base_dir {

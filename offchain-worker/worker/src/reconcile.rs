@@ -21,7 +21,10 @@ use attune_chain_client::{
     AccountId,
 };
 
-use crate::view::{ChainView, Inputs, JobView, LocalJob, LocalView, Policy};
+use crate::{
+    losses::Loss,
+    view::{ChainView, Inputs, JobView, LocalJob, LocalView, Policy},
+};
 
 /// Blocks before the start's deadline at which a job without inputs is given back.
 const DECLINE_MARGIN: BlockNumber = 3;
@@ -296,8 +299,7 @@ fn train(now: BlockNumber, view: &JobView, mine: &LocalJob, local: &LocalView, d
     let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
     let (segments, trained, committed) =
         (view.job.spec.segments(), count(mine.files.segments.len()), count(view.commitments.len()));
-    if trained < committed {
-        // The files of committed segments are gone, and with them nonces that no one can make again.
+    if Loss::of(view, mine).is_some() {
         return;
     }
     if trained < segments {

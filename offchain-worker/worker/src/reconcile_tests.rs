@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use attune_chain_client::{
     primitives::{
         machine::{Failure, JobState, Phase},
+        proof::TrainingRecord,
         provider::{Hardware, ProviderProfile},
         H256,
     },
     types::{
         AssignmentInfo, AuditInfo, Constants, DrawInfo, JobInfo, ModelInfo, PoolInfo, ProviderInfo,
-        Reputation, ResultInfo, SlotInfo,
+        RecordInfo, Reputation, ResultInfo, SlotInfo,
     },
 };
 
@@ -113,6 +114,43 @@ pub(crate) fn chain(view: JobView) -> ChainView {
             ..Constants::default()
         },
     }
+}
+
+/// The chain after the entry of a finished job was pruned: its record is all that is left.
+pub(crate) fn pruned(trained_by: AccountId) -> ChainView {
+    let mut view = chain(job(JobState::Finalized));
+    view.jobs.clear();
+    let spec = spec();
+    let record = TrainingRecord {
+        job: JOB,
+        customer: CUSTOMER,
+        provider: trained_by,
+        requested_at: 1,
+        started_at: 2,
+        ended_at: 3,
+        hardware: Hardware { model: Default::default(), accelerators: 0, memory_mib: 1 },
+        price_per_gpu_hour: 1,
+        price: 100,
+        model: spec.model,
+        method: spec.method,
+        spec_hash: spec.hash(),
+        hyper: spec.hyper,
+        mode: spec.mode,
+        theme: spec.theme,
+        data_root: spec.data.root,
+        steps: 20,
+        tokens: 640,
+        loss_before_micro: None,
+        loss_after_micro: None,
+        trace_root: H256::zero(),
+        final_state_root: H256::zero(),
+        adapter: H256::repeat_byte(7),
+        adapter_bytes: 3,
+        audits: Default::default(),
+        finalized_at: 90,
+    };
+    view.records = BTreeMap::from([(JOB, RecordInfo { record })]);
+    view
 }
 
 fn policy() -> Policy {
@@ -464,6 +502,18 @@ fn what_the_chain_no_longer_has_is_forgotten() {
     let mut empty = chain(job(JobState::Open));
     empty.jobs.clear();
     assert_eq!(duties(&empty, &local(Inputs::Ready, 4)), [Duty::Forget { job: JOB }]);
+}
+
+#[test]
+fn a_pruned_job_leaves_its_adapter_with_who_trained_it_as_long_as_its_record_is_on_chain() {
+    let mut mine = with_result(local(Inputs::Missing, 4));
+    assert_eq!(duties(&pruned(ME), &mine), [Duty::Tidy { job: JOB }]);
+    mine.jobs.get_mut(&JOB).unwrap().files.segments.clear();
+    assert_eq!(duties(&pruned(ME), &mine), []);
+    assert_eq!(duties(&pruned(OTHER), &mine), [Duty::Forget { job: JOB }]);
+    let mut gone = pruned(ME);
+    gone.records.clear();
+    assert_eq!(duties(&gone, &mine), [Duty::Forget { job: JOB }]);
 }
 
 #[test]

@@ -8,8 +8,8 @@ use attune_chain_client::{
     H256,
 };
 use attune_trainer::{
-    data::PackedData, lora::LoraConfig, optimizer::AdamWConfig, schedule::Schedule, Error, ExecutionClass,
-    Session, SessionInputs, TrainConfig,
+    data::PackedData, lora::LoraConfig, optimizer::AdamWConfig, schedule::Schedule, Arithmetic, Error,
+    ExecutionClass, Session, SessionInputs, TrainConfig,
 };
 
 use crate::engine::{SegmentOutcome, Step, TrainError, Trainer, Training, TrainingJob};
@@ -74,7 +74,8 @@ impl TorchTrainer {
             model_dir: job.model_dir.clone(),
             data_dir: job.data_dir.clone(),
             config: train_config(&job.spec),
-            class: self.class,
+            arithmetic: Arithmetic::Float(self.class),
+            threads: self.class.threads() as usize,
         }
     }
 }

@@ -14,10 +14,11 @@ use attune_chain_client::{
     },
     Account, Wait,
 };
+use attune_store::{FetchLimits, Fetcher, LocalStore};
 use attune_worker::{
     engine::{SegmentOutcome, Step, TrainError, Trainer, Training, TrainingJob},
     torch::TorchTrainer,
-    Worker, WorkerConfig,
+    RequestSigner, Worker, WorkerConfig,
 };
 use network::{until, Customer, Network, CLASS};
 
@@ -87,6 +88,31 @@ async fn a_job_is_trained_audited_paid_and_recorded_although_its_worker_is_kille
     })
     .await;
     assert!(place.join("adapter_model.safetensors").is_file());
+
+    // It stays so when nothing but the record is left of the job, for a worker that never saw anything else, too.
+    let closed_at = ended.closed_at.expect("a finalized job was closed");
+    let prunable = closed_at + view.constants().await.unwrap().prune_after;
+    until("the job to be prunable", 120, || async {
+        (network.chain.finalized().await.unwrap().number() > prunable).then_some(())
+    })
+    .await;
+    customer.submitter.submit(&calls::prune_job(job), Wait::Finalized).await.unwrap();
+    let view = network.chain.finalized().await.unwrap();
+    assert!(view.job(job).await.unwrap().is_none() && view.record(job).await.unwrap().is_some());
+    workers[0].kill();
+    workers[0] = network.worker(1);
+    let fetch = async |uri: &str| {
+        let peers = [network.endpoint(1).await.parse().unwrap()];
+        // A store of its own: what is there already would not be asked for.
+        let place = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(place.path().join("store")).unwrap();
+        let signer = Arc::new(RequestSigner(Account::dev(uri).unwrap()));
+        let fetcher = Fetcher::new(store, signer, FetchLimits::default()).unwrap();
+        fetcher.fetch_dir(&id, &peers, &Default::default(), place.path().join("adapter"), &|_| {}).await
+    };
+    until("the adapter of a pruned job", 60, || async { fetch("//Customer").await.ok() }).await;
+    fetch("//Provider1").await.expect("the provider is entitled, too");
+    fetch("//Bob").await.expect_err("nobody else is");
 }
 
 /// Trains as it should and reports another state.
