@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, ExecutionClass, Result};
 
-/// Version of the specification of exact arithmetic that this trainer follows.
-pub const EXACT_VERSION: &str = "ax1";
+/// Version of the specification of exact arithmetic that this trainer follows, the 1 of AX-1.
+pub const EXACT_VERSION: u16 = 1;
 
 /// How the frozen weights of exact arithmetic are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +46,7 @@ pub enum Arithmetic {
 impl fmt::Display for Arithmetic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exact(base) => write!(f, "{EXACT_VERSION}-{}", base.name()),
+            Self::Exact(base) => write!(f, "ax{EXACT_VERSION}-{}", base.name()),
             Self::Float(class) => class.fmt(f),
         }
     }

@@ -5,7 +5,6 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use attune_primitives::{hashing::blake2_256, H256};
 use crate::{
     config::TrainConfig,
     files::{self, TensorBytes},
@@ -16,6 +15,7 @@ use crate::{
     weights::WeightFile,
     Arithmetic, Error, Result, ENGINE_VERSION,
 };
+use attune_primitives::{hashing::blake2_256, H256};
 
 const FORMAT: &str = "attune-checkpoint-2";
 
@@ -27,11 +27,13 @@ pub struct Owner<'a> {
     pub config: &'a TrainConfig,
     /// The arithmetic.
     pub arithmetic: Arithmetic,
+    /// Hash of the base model's weights, see [`crate::weights::Weights::hash`].
+    pub base: H256,
 }
 
 impl Owner<'_> {
-    /// Hash of everything that the checkpoint depends on besides weights and data, which the caller knows by their own
-    /// hashes.
+    /// Hash of everything that the checkpoint depends on besides the weights, which have a hash of their own, and the data,
+    /// which the caller knows by theirs.
     pub fn fingerprint(&self) -> H256 {
         let config = serde_json::to_string(self.config).expect("a configuration is always JSON, qed");
         let spec = self.spec.to_json("float32").to_string();
@@ -42,6 +44,7 @@ impl Owner<'_> {
         BTreeMap::from(
             [
                 ("arithmetic", self.arithmetic.to_string()),
+                ("base", hex::encode(self.base)),
                 ("fingerprint", hex::encode(self.fingerprint())),
                 ("format", FORMAT.to_string()),
                 ("state_root", hex::encode(root)),
@@ -83,10 +86,11 @@ pub fn load(path: &Path, owner: &Owner<'_>) -> Result<(TrainState, Counters)> {
     let metadata = file.metadata()?;
     let entry = |key: &str| metadata.get(key).map_or("nothing", String::as_str);
     let ours = hex::encode(owner.fingerprint());
-    let arithmetic = owner.arithmetic.to_string();
+    let (arithmetic, base) = (owner.arithmetic.to_string(), hex::encode(owner.base));
     for (what, key, expected) in [
         ("format", "format", FORMAT),
         ("arithmetic", "arithmetic", arithmetic.as_str()),
+        ("base model", "base", base.as_str()),
         ("fingerprint of model shape, configuration and engine", "fingerprint", ours.as_str()),
     ] {
         if entry(key) != expected {

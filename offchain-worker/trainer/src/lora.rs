@@ -196,7 +196,8 @@ impl Adapter {
         Self::from_parts(spec, config, |name, shape| {
             let slot = state.slots.binary_search_by(|slot| slot.name.as_str().cmp(name)).ok();
             let slot = slot.map(|place| &state.slots[place]).filter(|slot| slot.shape == shape);
-            let slot = slot.ok_or_else(|| Error::Config(format!("the state has no {name} of shape {shape:?}")))?;
+            let slot =
+                slot.ok_or_else(|| Error::Config(format!("the state has no {name} of shape {shape:?}")))?;
             Ok(tensor(slot_values(&state.adapter, slot))?.f_reshape(shape)?)
         })
     }

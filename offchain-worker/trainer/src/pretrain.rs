@@ -197,7 +197,8 @@ fn initial(spec: &ModelSpec, seed: u64, name: &str) -> Result<Tensor> {
     let into_residual = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
     let depth = if into_residual { (2.0 * spec.layers as f32).sqrt() } else { 1.0 };
     let count = shape.iter().product::<i64>() as usize;
-    Ok(tensor(&random::uniform(seed, name, count, INITIAL_DEVIATION * 3.0f32.sqrt() / depth))?.f_reshape(&shape)?)
+    Ok(tensor(&random::uniform(seed, name, count, INITIAL_DEVIATION * 3.0f32.sqrt() / depth))?
+        .f_reshape(&shape)?)
 }
 
 /// Writes a model in Hugging Face layout with bfloat16 weights, those in `replaced` by name in place of the model's own.

@@ -21,6 +21,7 @@ use crate::{
     peft,
     spec::ModelSpec,
     state::{self, Counters, StateView},
+    weights::Weights,
     Arithmetic, Error, Result,
 };
 
@@ -88,6 +89,8 @@ pub struct Session {
     config: TrainConfig,
     arithmetic: Arithmetic,
     engine: Box<dyn Engine>,
+    /// Hash of the base model's weights.
+    base: H256,
     data: PackedData,
     counters: Counters,
     order: RowOrder,
@@ -95,8 +98,8 @@ pub struct Session {
     inside: bool,
 }
 
-/// The model's shape and the data, checked against the configuration.
-fn open(inputs: &SessionInputs) -> Result<(ModelSpec, PackedData)> {
+/// The model's shape, the hash of its weights and the data, checked against the configuration.
+fn open(inputs: &SessionInputs) -> Result<(ModelSpec, H256, PackedData)> {
     if let Arithmetic::Float(class) = inputs.arithmetic {
         class.pin()?;
     }
@@ -114,7 +117,8 @@ fn open(inputs: &SessionInputs) -> Result<(ModelSpec, PackedData)> {
     if data.train.trained_tokens() == 0 {
         return Err(Error::Data("no token of the train part bears loss; there is nothing to learn".into()));
     }
-    Ok((spec, data))
+    let base = Weights::open(&inputs.model_dir)?.hash();
+    Ok((spec, base, data))
 }
 
 impl Session {
@@ -123,9 +127,9 @@ impl Session {
     /// # Errors
     /// Inputs that are damaged, do not fit each other, or cannot be trained with.
     pub fn start(inputs: &SessionInputs) -> Result<Self> {
-        let (spec, data) = open(inputs)?;
+        let (spec, base, data) = open(inputs)?;
         let engine = engine::open(inputs, spec, None)?;
-        Ok(Self::assemble(inputs, engine, data, Counters::default()))
+        Ok(Self::assemble(inputs, engine, base, data, Counters::default()))
     }
 
     /// A training at the boundary at which `checkpoint` was saved, bit for bit.
@@ -133,8 +137,8 @@ impl Session {
     /// # Errors
     /// As [`Session::start`], and a checkpoint that is damaged or belongs to another training, arithmetic, or place.
     pub fn resume(inputs: &SessionInputs, checkpoint: &Path) -> Result<Self> {
-        let (spec, data) = open(inputs)?;
-        let owner = Owner { spec: &spec, config: &inputs.config, arithmetic: inputs.arithmetic };
+        let (spec, base, data) = open(inputs)?;
+        let owner = Owner { spec: &spec, config: &inputs.config, arithmetic: inputs.arithmetic, base };
         let (state, counters) = checkpoint::load(checkpoint, &owner)?;
         let per_segment = u64::from(inputs.config.steps_per_segment);
         if counters.step % per_segment != 0 || counters.step > inputs.config.total_steps() {
@@ -147,18 +151,19 @@ impl Session {
             });
         }
         let engine = engine::open(inputs, spec, Some(state))?;
-        Ok(Self::assemble(inputs, engine, data, counters))
+        Ok(Self::assemble(inputs, engine, base, data, counters))
     }
 
     fn assemble(
         inputs: &SessionInputs,
         engine: Box<dyn Engine>,
+        base: H256,
         data: PackedData,
         counters: Counters,
     ) -> Self {
         let order = RowOrder::new(&inputs.config.data_key, data.train.rows as u64);
         let (config, arithmetic) = (inputs.config.clone(), inputs.arithmetic);
-        Self { config, arithmetic, engine, data, counters, order, inside: false }
+        Self { config, arithmetic, engine, base, data, counters, order, inside: false }
     }
 
     /// The adapter and the optimizer's moments as they are now.
@@ -312,8 +317,8 @@ impl Session {
                 "the session was left inside a segment, at step {step}; only boundaries are saved"
             )));
         }
-        let owner =
-            Owner { spec: self.engine.spec(), config: &self.config, arithmetic: self.arithmetic };
+        let (spec, base) = (self.engine.spec(), self.base);
+        let owner = Owner { spec, config: &self.config, arithmetic: self.arithmetic, base };
         checkpoint::save(path, &owner, self.engine.state(), &self.counters)
     }
 

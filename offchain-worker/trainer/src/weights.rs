@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use attune_primitives::H256;
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -174,6 +175,18 @@ impl Weights {
             weights.places.insert(name.clone(), place);
         }
         Ok(weights)
+    }
+
+    /// Hash of all weight files in the order of their names: BLAKE3 over (length, bytes) of each. It names the base model.
+    pub fn hash(&self) -> H256 {
+        let mut files: Vec<&WeightFile> = self.files.iter().collect();
+        files.sort_by(|left, right| left.path.cmp(&right.path));
+        let mut hasher = blake3::Hasher::new_derive_key("attune trainer: weights of a base model, version 1");
+        for file in files {
+            hasher.update(&(file.map.len() as u64).to_le_bytes());
+            hasher.update(&file.map);
+        }
+        H256(*hasher.finalize().as_bytes())
     }
 
     fn file_of(&self, name: &str) -> Result<&WeightFile> {

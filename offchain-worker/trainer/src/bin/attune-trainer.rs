@@ -33,7 +33,7 @@ struct Arguments {
     command: Command,
     /// Arithmetic of a training: ax1-w8 or ax1-w4 (exact, the same bits on every machine; eight- or four-bit base),
     /// float (libtorch's binary32), or an execution class such as cpu-torch2.11.0-avx2-t2-f32.
-    #[arg(long, global = true, default_value = "float")]
+    #[arg(long, global = true, default_value = "ax1-w8")]
     arithmetic: String,
     /// Threads. Exact arithmetic gives the same bits with any number of them.
     #[arg(long, global = true, default_value_t = 2)]

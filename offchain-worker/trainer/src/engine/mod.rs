@@ -60,7 +60,11 @@ pub(crate) trait Engine: Send {
 }
 
 /// An engine for `inputs` with the given state, or with the state before the first step.
-pub(crate) fn open(inputs: &SessionInputs, spec: ModelSpec, state: Option<TrainState>) -> Result<Box<dyn Engine>> {
+pub(crate) fn open(
+    inputs: &SessionInputs,
+    spec: ModelSpec,
+    state: Option<TrainState>,
+) -> Result<Box<dyn Engine>> {
     match inputs.arithmetic {
         Arithmetic::Float(_) => Ok(Box::new(float::FloatEngine::new(inputs, spec, state)?)),
         Arithmetic::Exact(base) => Ok(Box::new(exact::ExactEngine::new(inputs, spec, base, state)?)),

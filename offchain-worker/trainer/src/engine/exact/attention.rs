@@ -191,8 +191,7 @@ impl Scratch {
     ) -> Result<(), NotFinite> {
         let count = keys.len();
         self.scores.resize((rows.len() * count).max(self.scores.len()), 0.0);
-        let scaled =
-            Epilogue::scaled(&self.queries.scales[rows.clone()], &self.keys.scales[keys.clone()]);
+        let scaled = Epilogue::scaled(&self.queries.scales[rows.clone()], &self.keys.scales[keys.clone()]);
         let left = self.queries.left(rows.clone(), heads.dim, Width::Wide);
         let epilogue = Epilogue { constant: Some(heads.tau), ..scaled };
         let out = Output::rows(&mut self.scores[..rows.len() * count], count);
@@ -237,7 +236,12 @@ pub(super) fn forward(
         scratch.zeta.resize(length, 0.0);
         for (rows, keys) in blocks(sequence) {
             let count = keys.len();
-            scratch.softmax_block(heads, sequence, (rows.clone(), keys.clone()), (keys.start, count, rows.start))?;
+            scratch.softmax_block(
+                heads,
+                sequence,
+                (rows.clone(), keys.clone()),
+                (keys.start, count, rows.start),
+            )?;
             let left = Left::new(&scratch.p[..rows.len() * count], rows.len(), count, count, Width::Wide);
             let epilogue = Epilogue::scaled(&scratch.zeta[rows.clone()], &scratch.values.scales);
             let out = Output::rows(&mut out[rows.start * dim..rows.end * dim], dim);
@@ -346,7 +350,8 @@ impl Scratch {
             // Only the queries after a key and within its document saw it.
             let queries = start..sequence.ends[keys.end - 1];
             self.packed.pack(&right, keys.clone(), queries.clone());
-            let left = Left::new(&self.columns.q, dim, length, length, Width::Narrow).columns(queries.clone());
+            let left =
+                Left::new(&self.columns.q, dim, length, length, Width::Narrow).columns(queries.clone());
             let epilogue = Epilogue::scaled(&self.columns.scales, &self.ones[..keys.len()]);
             let out = Output::transposed(&mut out[keys.start * dim..keys.end * dim], dim);
             block(&left, &self.packed, 0..keys.len(), 0..queries.len(), &epilogue, out);

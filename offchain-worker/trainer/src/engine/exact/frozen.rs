@@ -43,7 +43,8 @@ impl Matrix {
 
     /// Adds the output channels of `weights`, `[outputs, inputs]`.
     fn push(&mut self, name: &str, weights: &[f32]) -> Result<()> {
-        let refuse = |_| Error::Data(format!("the base model's {name} holds a weight that is infinite or NaN"));
+        let refuse =
+            |_| Error::Data(format!("the base model's {name} holds a weight that is infinite or NaN"));
         let mut scales = match &mut self.values {
             Values::W8(values) => {
                 let mut part = quantise8(weights, self.inputs).map_err(refuse)?;

@@ -76,8 +76,7 @@ impl ExactEngine {
             tau: (1.0 / (spec.head_dim as f64).sqrt()) as f32,
         };
         let lora = config.lora;
-        let lora =
-            Lora { rank: lora.rank as usize, alpha: lora.alpha, rank_stabilised: lora.use_rslora };
+        let lora = Lora { rank: lora.rank as usize, alpha: lora.alpha, rank_stabilised: lora.use_rslora };
         Ok(Self {
             rotary: rotary_table(spec, config.sequence_length),
             places: places(spec, &state),
@@ -103,7 +102,12 @@ impl ExactEngine {
     }
 
     /// Loss sum and gradient of all sequences, some at a time.
-    fn accumulate(&self, sequences: &[Sequence<'_>], omega: f32, gradient: &mut [f32]) -> Result<i64, Operator> {
+    fn accumulate(
+        &self,
+        sequences: &[Sequence<'_>],
+        omega: f32,
+        gradient: &mut [f32],
+    ) -> Result<i64, Operator> {
         let mut sum = 0;
         for sequences in sequences.chunks(self.config.micro_batch_size as usize) {
             sum += self.pass(sequences).run(Some((omega, gradient)))?;
@@ -181,8 +185,8 @@ impl Engine for ExactEngine {
         };
         let fault = |operator| Error::Fault(Fault { step: input.step, sequence: None, operator });
         let Machine { isa, ref threads } = self.machine;
-        let gradient_norm = parallel::gradient_norm(threads, isa, &gradient)
-            .map_err(|_| fault(Operator::GradientNorm))?;
+        let gradient_norm =
+            parallel::gradient_norm(threads, isa, &gradient).map_err(|_| fault(Operator::GradientNorm))?;
         let gradient_hash = state::gradient_hash(&gradient);
         if let Some(kappa) = clipping(gradient_norm, self.config.max_grad_norm) {
             parallel::scale(threads, isa, &mut gradient, kappa);

@@ -236,7 +236,9 @@ impl<'a> Pass<'a> {
         let mixed = self.attention(&qkv).at(operator(Forward::Attention))?;
         let mut middle = vec![0.0; n * hidden];
         let low_output = Quantised::wide(machine, &mixed, heads.heads * heads.dim)
-            .and_then(|q| self.group(index, &layer.output, None, OUTPUT)?.forward(machine, &q, Some(&x), &mut middle))
+            .and_then(|q| {
+                self.group(index, &layer.output, None, OUTPUT)?.forward(machine, &q, Some(&x), &mut middle)
+            })
             .at(operator(Forward::Output))?;
         let gate_up_operator = operator(Forward::GateUp);
         let (normed, post_rho) =
@@ -251,7 +253,9 @@ impl<'a> Pass<'a> {
         let mut out = vec![0.0; n * hidden];
         let low_down = self
             .activation(&gate_up, inner)
-            .and_then(|q| self.group(index, &layer.down, None, DOWN)?.forward(machine, &q, Some(&middle), &mut out))
+            .and_then(|q| {
+                self.group(index, &layer.down, None, DOWN)?.forward(machine, &q, Some(&middle), &mut out)
+            })
             .at(operator(Forward::Down))?;
         let low = [low_qkv, low_output, low_gate_up, low_down];
         let saved = keep.then_some(Saved { x, rho, qkv, mixed, middle, post_rho, gate_up, low });
@@ -362,8 +366,7 @@ impl<'a> Pass<'a> {
             })
             .at(own)?;
         drop((mixed_q, h));
-        let dqkv =
-            self.attention_backward(&qkv, &mixed, &dmixed, table).at(operator(Backward::Attention))?;
+        let dqkv = self.attention_backward(&qkv, &mixed, &dmixed, table).at(operator(Backward::Attention))?;
         drop((qkv, mixed, dmixed));
 
         // Query, key and value projections, and the first norm.
@@ -441,7 +444,15 @@ impl<'a> Pass<'a> {
             Ok(())
         })?;
         let turned = (heads.heads + heads.kv_heads) * dim;
-        parallel::rotate_rows(&machine.threads, machine.isa, &mut dqkv, stride, turned, table, Turn::Backward);
+        parallel::rotate_rows(
+            &machine.threads,
+            machine.isa,
+            &mut dqkv,
+            stride,
+            turned,
+            table,
+            Turn::Backward,
+        );
         Ok(dqkv)
     }
 }

@@ -131,8 +131,7 @@ impl<'a> Adapter<'a> {
         let width = self.width();
         let mut low = vec![0.0; x.scales.len() * width];
         let right = Right::int16(&self.a, width, inputs, inputs, Width::Narrow, Layout::NK);
-        let epilogue =
-            Epilogue { constant: Some(self.sigma), ..Epilogue::scaled(&x.scales, &self.a_scales) };
+        let epilogue = Epilogue { constant: Some(self.sigma), ..Epilogue::scaled(&x.scales, &self.a_scales) };
         let out = Output::rows(&mut low, width);
         product(machine.isa, &machine.threads, &x.left(inputs), &right, &epilogue, out);
         low
@@ -274,8 +273,7 @@ impl<'a> Group<'a> {
             let beta = &backward.beta[part.start * rank..part.end * rank];
             let right = Right::int16(beta, rank, part.len(), part.len(), Width::Narrow, Layout::NK);
             let scales = &backward.beta_scales[index * rank..(index + 1) * rank];
-            let epilogue =
-                Epilogue { constant: Some(adapter.sigma), ..Epilogue::scaled(&h.scales, scales) };
+            let epilogue = Epilogue { constant: Some(adapter.sigma), ..Epilogue::scaled(&h.scales, scales) };
             let left = h.left(outputs).columns(part.clone());
             let out = Output::rows(&mut dlow[index * rank..], width);
             product(isa, threads, &left, &right, &epilogue, out);
@@ -315,8 +313,7 @@ impl<'a> Group<'a> {
         // λ and δ: columns over the sequence, the other operand's row scales folded in.
         let folded = |values: &[f32], factors: &[f32]| -> Result<(Vec<i16>, Vec<f32>), NotFinite> {
             let values = &values[tokens.start * width..tokens.end * width];
-            let columns =
-                Columns::new(values, length, width, width, Factor::Times(&factors[tokens.clone()]));
+            let columns = Columns::new(values, length, width, width, Factor::Times(&factors[tokens.clone()]));
             let (mut q, mut scales) = (vec![0; width * length], vec![0.0; width]);
             parallel::columns_transposed(threads, isa, columns, Width::Narrow, &mut q, length, &mut scales)?;
             Ok((q, scales))

@@ -99,9 +99,8 @@ fn reference_model(spec: &ModelSpec, base: BaseFormat) -> Model {
     };
     let block = |layer: i64| {
         let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
-        let weights = |parts: &[&str]| {
-            freeze(storage, &parts.iter().map(|part| name(part)).collect::<Vec<_>>())
-        };
+        let weights =
+            |parts: &[&str]| freeze(storage, &parts.iter().map(|part| name(part)).collect::<Vec<_>>());
         let bias = |part: &str| parameter(spec, &format!("model.layers.{layer}.self_attn.{part}_proj.bias"));
         reference::Block {
             input_norm: parameter(spec, &name("input_layernorm")),
@@ -263,7 +262,10 @@ impl World {
             .map(|row| {
                 let (tokens, labels, positions) = self.split.row(row).unwrap();
                 let unsigned = |values: &[i32]| values.iter().map(|value| *value as u32).collect();
-                let labels = labels.iter().map(|label| if *label == IGNORE { attune_exact::step::IGNORE } else { *label });
+                let labels =
+                    labels
+                        .iter()
+                        .map(|label| if *label == IGNORE { attune_exact::step::IGNORE } else { *label });
                 Row::packed(unsigned(tokens), labels.collect(), unsigned(positions))
             })
             .collect();

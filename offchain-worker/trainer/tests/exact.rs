@@ -1,0 +1,184 @@
+//! Exact arithmetic end to end: whole trainings give the same bits however they are computed, and they learn.
+
+mod common;
+
+use std::{collections::BTreeMap, ops::ControlFlow, path::Path, process::Command};
+
+use attune_trainer::{
+    spec::ModelSpec, Arithmetic, BaseFormat, SegmentReport, Session, SessionInputs, TrainConfig,
+};
+use common::{config_json, World};
+
+/// The state root after 20 steps of [`pinned`], for each base format. A change of a bit is a new version of the
+/// specification, with new roots.
+const GOLDEN: [(&str, &str); 2] = [
+    ("ax1-w8", "0x3d76539370cf527591db1c380aa45f62813573607433d431d86117b8f7ac1bda"),
+    ("ax1-w4", "0xc22ba9132d1f0fb82102c2679656d41782a467120258167d621740eff6088d0d"),
+];
+
+fn exact(world: &World, base: BaseFormat) -> SessionInputs {
+    SessionInputs { arithmetic: Arithmetic::Exact(base), ..world.inputs.clone() }
+}
+
+/// 20 steps in 4 segments.
+fn twenty_steps(world: &World) -> TrainConfig {
+    TrainConfig {
+        steps_per_segment: 5,
+        segments: 4,
+        evaluate_after_segments: vec![3],
+        ..world.inputs.config.clone()
+    }
+}
+
+fn run_all(mut session: Session) -> (Vec<SegmentReport>, Session) {
+    let segments = session.config().segments - session.segment();
+    let report = |_| session.run_segment(&mut |_| ControlFlow::Continue(())).unwrap();
+    let reports = (0..segments).map(report).collect();
+    (reports, session)
+}
+
+/// All that does not depend on the clock.
+fn timeless(reports: &[SegmentReport]) -> Vec<SegmentReport> {
+    reports.iter().map(|report| SegmentReport { elapsed: Default::default(), ..report.clone() }).collect()
+}
+
+/// State root and traces of a training in a process of its own, on the kernels that `kernels` names.
+fn train_apart(
+    world: &World,
+    config: &TrainConfig,
+    arithmetic: &str,
+    kernels: &str,
+    threads: &str,
+) -> (String, Vec<String>) {
+    let path = world.path("config.json");
+    std::fs::write(&path, serde_json::to_vec(config).unwrap()).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_attune-trainer"))
+        .args(["train", "--arithmetic", arithmetic, "--threads", threads, "--json"])
+        .arg("--model")
+        .arg(&world.inputs.model_dir)
+        .arg("--data")
+        .arg(&world.inputs.data_dir)
+        .arg("--config")
+        .arg(&path)
+        .env("ATTUNE_KERNELS", kernels)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let traces =
+        report["segments"].as_array().unwrap().iter().map(|s| s["trace"].as_str().unwrap().to_string());
+    (report["state_root"].as_str().unwrap().to_string(), traces.collect())
+}
+
+#[test]
+fn twenty_steps_end_at_the_golden_root_on_every_path_with_any_threads_and_micro_batches() {
+    let world = World::new();
+    let available = attune_kernels::Isa::available();
+    for (arithmetic, golden) in GOLDEN {
+        let mut traces = BTreeMap::new();
+        for isa in &available {
+            for (threads, micro_batch_size, accumulation) in [("1", 2, 2), ("2", 4, 1), ("4", 1, 4)] {
+                let mut config = twenty_steps(&world);
+                (config.micro_batch_size, config.gradient_accumulation_steps) =
+                    (micro_batch_size, accumulation);
+                let (root, trace) = train_apart(&world, &config, arithmetic, isa.name(), threads);
+                let how =
+                    format!("{arithmetic} on {}, {threads} threads, {micro_batch_size} rows", isa.name());
+                assert_eq!(root, golden, "{how}");
+                traces.insert(trace, how);
+            }
+        }
+        assert_eq!(traces.len(), 1, "traces differ: {traces:?}");
+    }
+}
+
+#[test]
+fn a_resumed_exact_training_equals_an_uninterrupted_one_whatever_the_threads() {
+    let world = World::new();
+    let inputs = exact(&world, BaseFormat::W8);
+    let (whole, _) = run_all(Session::start(&inputs).unwrap());
+    let checkpoint = world.path("checkpoint.safetensors");
+    let mut session = Session::start(&inputs).unwrap();
+    for threads in 1..=inputs.config.segments as usize {
+        let report = session.run_segment(&mut |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(timeless(&[report]), timeless(&whole[threads - 1..threads]));
+        session.save_checkpoint(&checkpoint).unwrap();
+        session = Session::resume(&SessionInputs { threads, ..inputs.clone() }, &checkpoint).unwrap();
+        assert_eq!(session.state_root(), whole[threads - 1].end_root);
+    }
+}
+
+#[test]
+fn exact_training_learns_what_float_training_learns() {
+    let world = World::with(config_json(), &common::data(60, 8));
+    let mut base = common::pretraining(ModelSpec::from_json(&config_json()).unwrap(), 400);
+    base.train(&common::task(100, 0, false), |_, _| Ok(true)).unwrap();
+    base.save(&world.inputs.model_dir).unwrap();
+    let mut inputs = world.inputs.clone();
+    (inputs.config.segments, inputs.config.steps_per_segment) = (1, 120);
+    inputs.config.evaluate_after_segments = vec![0];
+    let after = |arithmetic| {
+        let inputs = SessionInputs { arithmetic, ..inputs.clone() };
+        let (reports, _) = run_all(Session::start(&inputs).unwrap());
+        f64::from(reports[0].metrics.held_out_loss_micro.unwrap()) / 1e6
+    };
+    let float = after(inputs.arithmetic);
+    for base in BaseFormat::ALL {
+        let exact = after(Arithmetic::Exact(base));
+        // A tiny model and task: seeds differ by more than this.
+        assert!((exact - float).abs() < 0.1 + 0.2 * float, "{base:?}: {exact} beside {float}");
+    }
+}
+
+/// The error of resuming from `checkpoint` under `inputs`.
+fn refused(inputs: &SessionInputs, checkpoint: &Path) -> String {
+    Session::resume(inputs, checkpoint).err().expect("the checkpoint belongs to something else").to_string()
+}
+
+#[test]
+fn a_checkpoint_of_another_arithmetic_version_or_base_model_is_refused_with_both_sides() {
+    let world = World::new();
+    let inputs = exact(&world, BaseFormat::W8);
+    let checkpoint = world.path("checkpoint.safetensors");
+    Session::start(&inputs).unwrap().save_checkpoint(&checkpoint).unwrap();
+
+    let error = refused(&exact(&world, BaseFormat::W4), &checkpoint);
+    assert!(error.contains("its arithmetic is ax1-w8, this training's is ax1-w4"), "{error}");
+    let error = refused(&world.inputs, &checkpoint);
+    assert!(error.contains("its arithmetic is ax1-w8, this training's is cpu-torch"), "{error}");
+
+    // The same file, as if another version of the specification had written it.
+    let bytes = std::fs::read(&checkpoint).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"ax1-w8").unwrap();
+    let mut other = bytes.clone();
+    other[at + 2] = b'2';
+    std::fs::write(&checkpoint, other).unwrap();
+    let error = refused(&inputs, &checkpoint);
+    assert!(error.contains("its arithmetic is ax2-w8, this training's is ax1-w8"), "{error}");
+    std::fs::write(&checkpoint, bytes).unwrap();
+
+    let mut base = common::pretraining(ModelSpec::from_json(&config_json()).unwrap(), 1);
+    base.train(&common::task(4, 0, false), |_, _| Ok(true)).unwrap();
+    base.save(&inputs.model_dir).unwrap();
+    let error = refused(&inputs, &checkpoint);
+    assert!(error.contains("its base model is ") && error.contains(", this training's is "), "{error}");
+}
+
+#[test]
+fn an_exact_fault_names_step_sequence_and_operator() {
+    let world = World::new();
+    let mut inputs = exact(&world, BaseFormat::W8);
+    inputs.config.learning_rate = 1e38;
+    inputs.config.warmup_steps = 0;
+    inputs.config.max_grad_norm = 0.0;
+    let faults: Vec<String> = [1, 4]
+        .map(|rows| {
+            inputs.config.micro_batch_size = rows;
+            inputs.config.gradient_accumulation_steps = 4 / rows;
+            let mut session = Session::start(&inputs).unwrap();
+            session.run_segment(&mut |_| ControlFlow::Continue(())).unwrap_err().to_string()
+        })
+        .into();
+    assert!(faults[0].contains("at step ") && faults[0].contains(" in "), "{}", faults[0]);
+    assert_eq!(faults[0], faults[1], "the micro-batch leaves no mark on the fault");
+}
