@@ -5,7 +5,6 @@
 //! which balances them when cores differ in speed. Who ran a task has no influence on what it writes.
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A pool of threads with a fixed count.
@@ -79,20 +78,6 @@ impl Threads {
                 scope.spawn(|_| work());
             }
             work();
-        });
-    }
-
-    /// Cuts `0..length` into ranges of at least `at_least` (the last may be shorter) and calls `run` with each.
-    ///
-    /// # Panics
-    /// If one of the calls panics.
-    pub fn for_each_range(&self, length: usize, at_least: usize, run: impl Fn(Range<usize>) + Sync) {
-        // Four for each thread let the faster ones take more.
-        let tasks = if self.count == 1 { 1 } else { self.count.saturating_mul(4) };
-        let step = length.div_ceil(tasks).max(at_least).max(1);
-        self.for_each(length.div_ceil(step), |task| {
-            let start = task * step;
-            run(start..length.min(start + step));
         });
     }
 }

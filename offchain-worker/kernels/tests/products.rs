@@ -106,16 +106,10 @@ fn extreme_values_at_any_depth_neither_saturate_nor_wrap() {
             for (signs, layout) in [(1, Layout::NK), (-1, Layout::KN), (0, Layout::NK)] {
                 let mut random = Random(depth as u64);
                 let mut left = OwnedLeft::random(&mut random, 5, depth, left_width);
-                let sign = |i: usize| if signs == 0 { 1 - 2 * ((i / 700) as i64 % 2) } else { signs };
                 left.data.iter_mut().for_each(|value| *value = left_width.max() as i16);
-                let right = OwnedRight::filled(19, depth, kind, layout, |i| {
-                    let value = sign(i) * bound;
-                    if bound == 128 {
-                        -128
-                    } else {
-                        value
-                    }
-                });
+                let sign = |i: usize| if signs == 0 { 1 - 2 * ((i / 700) as i64 % 2) } else { signs };
+                let value = |_: usize, i: usize| if bound == 128 { -128 } else { sign(i) * bound };
+                let right = OwnedRight::filled(19, depth, kind, layout, value);
                 let epilogue = OwnedEpilogue::plain(&mut random, 5, 19);
                 check_product(&left, &right, &epilogue, &single);
             }
@@ -123,30 +117,45 @@ fn extreme_values_at_any_depth_neither_saturate_nor_wrap() {
     }
 }
 
-/// A sum is rounded once: these lie just beside the middle of two neighbouring f32, on a side that only the last
-/// product decides.
+/// A sum is rounded once: these lie in the middle of two neighbouring f32, or one unit beside it, so that a rounding
+/// on the way to the last one would show.
 #[test]
 fn a_spilled_sum_is_rounded_once() {
-    for depth in [2_000, 4_097] {
-        for low in [-1, 0, 1] {
-            let mut left = OwnedLeft::random(&mut Random(1), 3, depth, Width::Wide);
-            left.data.iter_mut().for_each(|value| *value = 16_383);
-            for row in 0..3 {
-                let end = row * left.stride + depth - 1;
-                left.data[end] = low;
+    const DEPTH: usize = 9_000;
+    const COLUMNS: usize = 96;
+    for (kind, bound, bits) in [(Kind::Int8, 127, 10), (Kind::Int16(Width::Wide), 16_383, 17)] {
+        // The first places have 1 on the left, to add up any remainder; large products come last.
+        const ONES: usize = 140;
+        let mut left = OwnedLeft::random(&mut Random(1), 3, DEPTH, Width::Wide);
+        for row in left.data.chunks_mut(left.stride) {
+            row[..ONES].fill(1);
+            row[ONES..DEPTH].fill(16_383);
+        }
+        let mut random = Random(9);
+        let mut right = vec![vec![0; DEPTH]; COLUMNS];
+        let mut sums = vec![0; COLUMNS];
+        for (column, (right, sum)) in right.iter_mut().zip(&mut sums).enumerate() {
+            let shift = 1 + column % bits;
+            let mantissa = (1 << 23) + random.below(1 << 23) as i64;
+            let largest = (DEPTH - ONES) as i64 * 16_383 * bound;
+            *sum = ((mantissa << shift) + (1 << (shift - 1)) + random.below(3) as i64 - 1).min(largest);
+            let (mut large, mut small) = (*sum / 16_383, *sum % 16_383);
+            for value in right[ONES..].iter_mut().rev() {
+                *value = large.min(bound);
+                large -= *value;
             }
-            for shift in 0..40 {
-                let right = OwnedRight::filled(40, depth, Kind::Int8, Layout::NK, |i| {
-                    if i % 41 == shift {
-                        1
-                    } else {
-                        127 - (i % 2) as i64
-                    }
-                });
-                let epilogue = OwnedEpilogue::plain(&mut Random(2), 3, 40);
-                check_product(&left, &right, &epilogue, &[Threads::single()]);
+            for value in &mut right[..ONES] {
+                *value = small.min(bound);
+                small -= *value;
             }
         }
+        let right =
+            OwnedRight::filled(COLUMNS, DEPTH, kind, Layout::NK, |n, k| *right[n].get(k).unwrap_or(&0));
+        for (n, sum) in sums.iter().enumerate() {
+            assert_eq!((0..DEPTH).map(|k| left.at(0, k) * right.at(n, k)).sum::<i64>(), *sum);
+        }
+        let epilogue = OwnedEpilogue::plain(&mut random, 3, COLUMNS);
+        check_product(&left, &right, &epilogue, &[Threads::single()]);
     }
 }
 
@@ -156,10 +165,10 @@ fn random_values_at_great_depth_have_the_bits_of_the_definition() {
         for layout in LAYOUTS {
             for width in WIDTHS {
                 let mut random = Random(case as u64);
-                let depth = 1_500 + random.below(1_500);
+                let depth = 1_500 + random.below(3_501);
                 let left = OwnedLeft::random(&mut random, 14, depth, width);
-                let right = OwnedRight::random(&mut random, 37, depth, kind, layout);
-                let epilogue = OwnedEpilogue::random(&mut random, 14, 37);
+                let right = OwnedRight::random(&mut random, 85, depth, kind, layout);
+                let epilogue = OwnedEpilogue::random(&mut random, 14, 85);
                 check_product(&left, &right, &epilogue, &[Threads::single()]);
             }
         }

@@ -216,9 +216,9 @@ pub(crate) unsafe fn transpose8<const C: usize>(block: &[[i16; CHUNK]; C], panel
                     _mm256_unpackhi_epi64(a[1], b[1]),
                 ]
             });
-            for i in 0..4 {
-                let near = _mm256_permute2x128_si256::<0x20>(fours[0][i], fours[1][i]);
-                let far = _mm256_permute2x128_si256::<0x31>(fours[0][i], fours[1][i]);
+            for (i, (a, b)) in fours[0].into_iter().zip(fours[1]).enumerate() {
+                let near = _mm256_permute2x128_si256::<0x20>(a, b);
+                let far = _mm256_permute2x128_si256::<0x31>(a, b);
                 // SAFETY: pair at most 15 of 16, column at most C − 8 of C, and the panel has 16 · 2 · C elements.
                 unsafe {
                     let mut to = |pair: usize| panel.as_mut_ptr().add((pair * C + column) * 2).cast();

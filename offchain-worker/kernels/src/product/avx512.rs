@@ -150,19 +150,19 @@ unsafe fn rows<const R: usize, const V: usize>(
             break;
         }
         for (acc, high) in acc.iter_mut().zip(&mut sums.high) {
-            for half in 0..V {
-                let high = high.as_mut_ptr().add(16 * half);
-                let taken = _mm512_srai_epi32::<LOW_BITS>(acc[half]);
-                let before = if spilled { _mm512_loadu_si512(high.cast()) } else { _mm512_setzero_si512() };
-                _mm512_storeu_si512(high.cast(), _mm512_add_epi32(before, taken));
-                acc[half] = _mm512_and_si512(acc[half], _mm512_set1_epi32(LOW_MASK));
+            for (acc, high) in acc.iter_mut().zip(high.as_chunks_mut::<16>().0) {
+                let high = high.as_mut_ptr().cast();
+                let taken = _mm512_srai_epi32::<LOW_BITS>(*acc);
+                let before = if spilled { _mm512_loadu_si512(high) } else { _mm512_setzero_si512() };
+                _mm512_storeu_si512(high, _mm512_add_epi32(before, taken));
+                *acc = _mm512_and_si512(*acc, _mm512_set1_epi32(LOW_MASK));
             }
         }
         (budget, spilled) = (tile.period, true);
     }
     for (acc, low) in acc.iter().zip(&mut sums.low) {
-        for half in 0..V {
-            _mm512_storeu_si512(low.as_mut_ptr().add(16 * half).cast(), acc[half]);
+        for (acc, low) in acc.iter().zip(low.as_chunks_mut::<16>().0) {
+            _mm512_storeu_si512(low.as_mut_ptr().cast(), *acc);
         }
     }
     spilled

@@ -5,7 +5,7 @@
 //! and the left one once per group of panels.
 
 use super::epilogue::{
-    padded, Add, Base, Begin, Close, Column, Columns, Epilogue, Only, Output, Rows, Target, NOTHING,
+    padded, prefetch, Add, Base, Begin, Close, Column, Columns, Epilogue, Only, Output, Rows, Target, NOTHING,
 };
 use super::operands::{Left, Right};
 use super::pack::{pack, panel_length, Aligned, Packed};
@@ -299,8 +299,9 @@ impl<const C: usize> RowBlocks<'_, C> {
         let Task { left, depth, epilogue, target, .. } = self.task;
         let panel = &panel[depth.start / 2 * 2 * C..];
         let head = !depth.start.is_multiple_of(2);
-        target.prefetch(kernel, rows.clone(), columns.first);
-        let spilled = tile(kernel, left, rows.clone(), panel, head, columns.valid.1, self.period, sums);
+        prefetch(kernel, epilogue, target, rows.clone(), columns.first);
+        let first = tile(left, rows.clone(), panel, columns.valid.1, self.period);
+        let spilled = sum(kernel, &Tile { head, ..first }, sums);
         let seconds = &self.seconds[columns.seconds.0..columns.seconds.1];
         let base = Base { epilogue, columns, sums, spilled, rows: rows.clone() };
         // SAFETY: this task alone has these rows and columns.
@@ -313,8 +314,8 @@ impl<const C: usize> RowBlocks<'_, C> {
             let SecondPanel { factor, valid, .. } = panel;
             let second = &epilogue.second[panel.second];
             let packed = &self.second_panels[panel.at..panel.at + panel.length];
-            let spilled =
-                tile(kernel, &second.left, rows.clone(), packed, false, valid.1, panel.period, sums);
+            let tile = tile(&second.left, rows.clone(), packed, valid.1, panel.period);
+            let spilled = sum(kernel, &tile, sums);
             let scales = &second.row_scale[rows.clone()];
             kernel.apart(Add { scales, factor, valid: *valid, sums, spilled, y });
         }
@@ -323,23 +324,26 @@ impl<const C: usize> RowBlocks<'_, C> {
     }
 }
 
-/// The sums of some rows of `left` by one panel; true if they spilled.
+/// Some rows of `left` by one panel, which begins with the first k.
 #[inline(always)]
-fn tile<K: Kernel<C>, const C: usize>(
-    kernel: K,
-    left: &Left<'_>,
+fn tile<'a>(
+    left: &Left<'a>,
     rows: Range<usize>,
-    panel: &[i16],
-    head: bool,
+    panel: &'a [i16],
     columns: usize,
     period: usize,
-    sums: &mut Sums<C>,
-) -> bool {
-    if left.depth == 0 {
+) -> Tile<'a> {
+    let (stride, depth) = (left.stride, left.depth);
+    let left = &left.data[rows.start * stride..];
+    Tile { left, stride, rows: rows.len(), depth, panel, head: false, columns, period }
+}
+
+/// The sums of a tile; true if they spilled.
+#[inline(always)]
+fn sum<K: Kernel<C>, const C: usize>(kernel: K, tile: &Tile<'_>, sums: &mut Sums<C>) -> bool {
+    if tile.depth == 0 {
         sums.low = [[0; C]; MAX_ROWS];
         return false;
     }
-    let first = &left.data[rows.start * left.stride..];
-    let (stride, rows, depth) = (left.stride, rows.len(), left.depth);
-    kernel.tile(&Tile { left: first, stride, rows, depth, panel, head, columns, period }, sums)
+    kernel.tile(tile, sums)
 }

@@ -159,25 +159,6 @@ unsafe impl Send for Target<'_> {}
 unsafe impl Sync for Target<'_> {}
 
 impl Target<'_> {
-    /// Asks for the cache lines of some rows' columns, so that they are there when the tile is done.
-    #[inline(always)]
-    pub(crate) fn prefetch<K: Kernel<C>, const C: usize>(
-        &self,
-        kernel: K,
-        rows: Range<usize>,
-        column: usize,
-    ) {
-        if self.transposed {
-            return;
-        }
-        for row in rows {
-            let from = self.data.wrapping_add(row.wrapping_mul(self.stride).wrapping_add(column));
-            for line in 0..C.div_ceil(16) {
-                kernel.prefetch(from.wrapping_add(16 * line));
-            }
-        }
-    }
-
     /// Stores (or adds) `values[from..]` to row `row`, columns from `column` on.
     ///
     /// # Safety
@@ -205,9 +186,7 @@ impl Target<'_> {
                 // SAFETY: as above; an array of f32 has the alignment of f32.
                 let to = unsafe { &mut *to.cast::<[f32; C]>() };
                 if self.accumulate {
-                    for i in 0..C {
-                        to[i] += values[i];
-                    }
+                    add(to, values);
                 } else {
                     *to = *values;
                 }
@@ -226,6 +205,31 @@ impl Target<'_> {
     unsafe fn put(&self, to: *mut f32, value: f32) {
         // SAFETY: the caller's promise.
         unsafe { *to = if self.accumulate { *to + value } else { value } };
+    }
+}
+
+/// Asks for what a tile will read and write at its end, so that it is there by then.
+#[inline(always)]
+pub(crate) fn prefetch<K: Kernel<C>, const C: usize>(
+    kernel: K,
+    epilogue: &Epilogue<'_>,
+    target: &Target<'_>,
+    rows: Range<usize>,
+    column: usize,
+) {
+    let lines = |data: *const f32, stride: usize| {
+        for row in rows.clone() {
+            let from = data.wrapping_add(row.wrapping_mul(stride).wrapping_add(column));
+            for line in 0..C.div_ceil(16) {
+                kernel.prefetch(from.wrapping_add(16 * line));
+            }
+        }
+    };
+    if !target.transposed {
+        lines(target.data, target.stride);
+    }
+    if let Some(residual) = &epilogue.residual {
+        lines(residual.data.as_ptr(), residual.stride);
     }
 }
 
@@ -279,21 +283,16 @@ impl<const C: usize> Base<'_, C> {
         let constant = epilogue.constant.unwrap_or(1.0);
         let Columns { factor, bias, .. } = columns;
         let scales = &epilogue.row_scale[rows];
-        let scaled = |sum: f32, scale, factor, bias| (sum * (scale * factor)) * constant + bias;
-        let divided = |sum: f32, scale, divisor, bias| ((sum * scale) / divisor) * constant + bias;
+        let scaled =
+            |sum: f32, scale: f32, factor: f32, bias: f32| (sum * (scale * factor)) * constant + bias;
+        let divided =
+            |sum: f32, scale: f32, divisor: f32, bias: f32| ((sum * scale) / divisor) * constant + bias;
+        let rows = Read { sums, spilled, scales, first: factor, second: bias };
         match (epilogue.column, accumulate) {
-            (Column::Scale(_), false) => {
-                each(sums, spilled, scales, factor, bias, to, |_, a, b, c, d| scaled(a, b, c, d))
-            }
-            (Column::Scale(_), true) => {
-                each(sums, spilled, scales, factor, bias, to, |y, a, b, c, d| y + scaled(a, b, c, d))
-            }
-            (Column::Divide(_), false) => {
-                each(sums, spilled, scales, factor, bias, to, |_, a, b, c, d| divided(a, b, c, d))
-            }
-            (Column::Divide(_), true) => {
-                each(sums, spilled, scales, factor, bias, to, |y, a, b, c, d| y + divided(a, b, c, d))
-            }
+            (Column::Scale(_), false) => rows.each(to, |_, sum, s, f, b| scaled(sum, s, f, b)),
+            (Column::Scale(_), true) => rows.each(to, |y, sum, s, f, b| y + scaled(sum, s, f, b)),
+            (Column::Divide(_), false) => rows.each(to, |_, sum, s, f, b| divided(sum, s, f, b)),
+            (Column::Divide(_), true) => rows.each(to, |y, sum, s, f, b| y + divided(sum, s, f, b)),
         }
     }
 }
@@ -366,52 +365,66 @@ impl<const C: usize> Stage for Add<'_, C> {
     #[inline(always)]
     fn run(self) {
         let Add { scales, factor, valid, sums, spilled, y } = self;
+        let rows = Read { sums, spilled, scales, first: factor, second: factor };
         if valid == (0, C) {
-            each(sums, spilled, scales, factor, factor, y.iter_mut(), |y, sum, scale, factor, _| {
-                y + sum * (scale * factor)
-            });
+            return rows.each(y.iter_mut(), |y, sum, scale, factor, _| y + sum * (scale * factor));
+        }
+        // Elsewhere nothing is added, not even 0, which would change −0.
+        let mut part = [[0.0; C]; MAX_ROWS];
+        rows.each(part.iter_mut(), |_, sum, scale, factor, _| sum * (scale * factor));
+        for (y, part) in y.iter_mut().zip(&part).take(scales.len()) {
+            for (y, part) in y[valid.0..valid.1].iter_mut().zip(&part[valid.0..valid.1]) {
+                *y += *part;
+            }
+        }
+    }
+}
+
+/// What an element's value is made of: its sum, its row's scale, and two numbers of its column.
+struct Read<'a, const C: usize> {
+    sums: &'a Sums<C>,
+    spilled: bool,
+    /// One for each row that there is.
+    scales: &'a [f32],
+    first: &'a [f32; C],
+    second: &'a [f32; C],
+}
+
+impl<const C: usize> Read<'_, C> {
+    /// y = value(y, RN(sum), scale, first, second), where RN is one rounding of the exact integer.
+    ///
+    /// One loop does all of it: of several in a row the compiler makes loads that wait for narrower stores.
+    #[inline(always)]
+    fn each<'y>(
+        self,
+        y: impl Iterator<Item = &'y mut [f32; C]>,
+        value: impl Fn(f32, f32, f32, f32, f32) -> f32,
+    ) {
+        let Read { sums, spilled, scales, first, second } = self;
+        let rows = scales.iter().zip(sums.low.iter().zip(&sums.high)).zip(y);
+        if spilled {
+            for ((scale, (low, high)), y) in rows {
+                for i in 0..C {
+                    // Below 2^53 (drive::period checks it), so exact in f64.
+                    let sum = f64::from(high[i]) * f64::from(1 << LOW_BITS) + f64::from(low[i]);
+                    y[i] = value(y[i], sum as f32, *scale, first[i], second[i]);
+                }
+            }
         } else {
-            // Elsewhere nothing is added, not even 0, which would change −0.
-            let mut part = [[0.0; C]; MAX_ROWS];
-            each(sums, spilled, scales, factor, factor, part.iter_mut(), |_, sum, scale, factor, _| {
-                sum * (scale * factor)
-            });
-            for (y, part) in y.iter_mut().zip(&part).take(scales.len()) {
-                for (y, part) in y[valid.0..valid.1].iter_mut().zip(&part[valid.0..valid.1]) {
-                    *y += *part;
+            for ((scale, (low, _)), y) in rows {
+                for i in 0..C {
+                    y[i] = value(y[i], low[i] as f32, *scale, first[i], second[i]);
                 }
             }
         }
     }
 }
 
-/// y = value(y, RN(sum), scale, factor, other) for the rows that have a scale, where RN is one rounding of the exact
-/// integer.
+/// to = to + values. A function of its own, because that is how the compiler learns that they do not overlap.
 #[inline(always)]
-fn each<'y, const C: usize>(
-    sums: &Sums<C>,
-    spilled: bool,
-    scales: &[f32],
-    factor: &[f32; C],
-    other: &[f32; C],
-    y: impl Iterator<Item = &'y mut [f32; C]>,
-    value: impl Fn(f32, f32, f32, f32, f32) -> f32 + Copy,
-) {
-    let rows = scales.iter().zip(sums.low.iter().zip(&sums.high)).zip(y);
-    if spilled {
-        for ((scale, (low, high)), y) in rows {
-            for i in 0..C {
-                // Below 2^53 (drive::period checks it), so exact in f64.
-                let sum = f64::from(high[i]) * f64::from(1 << LOW_BITS) + f64::from(low[i]);
-                y[i] = value(y[i], sum as f32, *scale, factor[i], other[i]);
-            }
-        }
-    } else {
-        for ((scale, (low, _)), y) in rows {
-            for i in 0..C {
-                y[i] = value(y[i], low[i] as f32, *scale, factor[i], other[i]);
-            }
-        }
+fn add<const C: usize>(to: &mut [f32; C], values: &[f32; C]) {
+    for i in 0..C {
+        to[i] += values[i];
     }
 }
 
@@ -446,14 +459,9 @@ impl<const C: usize> Stage for Close<'_, C> {
         for (y, row) in y.iter_mut().zip(rows) {
             if let Some(residual) = &residual {
                 let residual = &residual.data[row * residual.stride + columns.first..][..to - from];
-                if let Ok(residual) = <&[f32; C]>::try_from(residual) {
-                    for i in 0..C {
-                        y[i] = residual[i] + y[i];
-                    }
-                } else {
-                    for (y, residual) in y[from..to].iter_mut().zip(residual) {
-                        *y = *residual + *y;
-                    }
+                match residual.try_into() {
+                    Ok(residual) => add(y, residual),
+                    Err(_) => y[from..to].iter_mut().zip(residual).for_each(|(y, residual)| *y += *residual),
                 }
             }
             // SAFETY: what the caller of `new` has promised.

@@ -36,7 +36,7 @@ pub use operands::{Layout, Left, Right, Width};
 pub use pack::Packed;
 
 /// The most rows that a tile of any path has.
-pub(crate) const MAX_ROWS: usize = 14;
+pub(crate) const MAX_ROWS: usize = 12;
 
 /// How many k's of how many columns [`Kernel::transpose`] takes at once.
 pub(crate) const CHUNK: usize = 32;
@@ -91,6 +91,7 @@ impl Tile<'_> {
     #[inline(always)]
     pub(crate) fn steps<const C: usize>(&self, at_most: usize) -> Steps {
         assert!(1 <= self.rows && self.rows <= at_most && self.depth >= 1 && self.period >= 2);
+        debug_assert!(1 <= self.columns && self.columns <= C);
         assert!(self.left.len() >= (self.rows - 1) * self.stride + self.depth);
         let (pairs, tail) = (
             (self.depth - usize::from(self.head)) / 2,
@@ -122,7 +123,7 @@ pub(crate) trait Kernel<const C: usize>: Copy {
     /// Runs a stage in a function of its own, compiled for this instruction set.
     fn apart<S: Stage>(self, stage: S);
 
-    /// Asks for the cache line at `address`, to be written soon; a hint that no address can make wrong.
+    /// Asks for the cache line at `address`, to be used soon; a hint that no address can make wrong.
     #[inline(always)]
     fn prefetch(self, address: *const f32) {
         let _ = address;

@@ -148,17 +148,18 @@ impl OwnedRight {
         right
     }
 
-    /// All values the same, as far as the kind has one.
+    /// Plain numbers, chosen by stored row and place in the row.
     pub(crate) fn filled(
         columns: usize,
         depth: usize,
         kind: Kind,
         layout: Layout,
-        value: impl Fn(usize) -> i64,
+        value: impl Fn(usize, usize) -> i64,
     ) -> OwnedRight {
         let mut right = OwnedRight::random(&mut Random(1), columns, depth, kind, layout);
-        right.bytes.iter_mut().enumerate().for_each(|(i, to)| *to = value(i) as i8);
-        right.words.iter_mut().enumerate().for_each(|(i, to)| *to = value(i) as i16);
+        let stride = right.stride;
+        right.bytes.iter_mut().enumerate().for_each(|(i, to)| *to = value(i / stride, i % stride) as i8);
+        right.words.iter_mut().enumerate().for_each(|(i, to)| *to = value(i / stride, i % stride) as i16);
         right.expand();
         right
     }
@@ -347,7 +348,7 @@ pub(crate) fn reference(
                 y += lora;
             }
             if let Some((residual, stride)) = &epilogue.residual {
-                y = residual[m * stride + n] + y;
+                y += residual[m * stride + n];
             }
             out[m * columns + n] = if epilogue.accumulate { before(m, n) + y } else { y };
         }

@@ -309,7 +309,7 @@ impl<'a> Pass<'a> {
         layer: &'a Layer,
         saved: Saved,
         table: &Rotary,
-        dx: &mut Vec<f32>,
+        dx: &mut [f32],
         gradient: &mut [f32],
     ) -> Result<(), Operator> {
         let operator = |operator| Operator::Backward(index as u32, operator);
