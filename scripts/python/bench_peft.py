@@ -1,8 +1,14 @@
 """Trains a LoRA adapter with transformers and peft on packed rows, and prints its speed as JSON.
 
 The peer in scripts/bench: the same model, packed rows, batch, rank, targets, optimizer and threads as attune-trainer,
-float32, as a user of peft would write the loop. Packed examples are kept apart as transformers does it: by position
-ids that start again at 0, without an attention mask.
+as a user of peft would write the loop. Packed examples are kept apart as transformers does it: by position ids that
+start again at 0, without an attention mask.
+
+--dtype float32: everything in float32. --dtype bfloat16: the base model is loaded in bfloat16, so its products and
+activations are bfloat16, without autocast; the adapter is left as peft makes it by default, which is float32
+(`autocast_adapter_dtype`), so peft widens the input of each adapter, multiplies in float32, and rounds the sum to
+bfloat16; the adapter's gradients and the optimizer are float32. The loss is computed from logits widened to float32, as
+transformers' own loss does it.
 """
 
 import argparse
@@ -28,6 +34,7 @@ def arguments():
     parser.add_argument("--alpha", type=float, required=True)
     parser.add_argument("--learning-rate", type=float, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the base model")
     return parser.parse_args()
 
 
@@ -37,7 +44,7 @@ def main():
     torch.manual_seed(0)
     data = load_file(given.data / "packed.safetensors")
     tokens, labels, positions = (data[f"train.{part}"].long() for part in ("tokens", "labels", "positions"))
-    model = AutoModelForCausalLM.from_pretrained(given.model, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(given.model, dtype=getattr(torch, given.dtype))
     targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     lora = LoraConfig(r=given.rank, lora_alpha=given.alpha, target_modules=targets, task_type="CAUSAL_LM")
     model = get_peft_model(model, lora).train()
@@ -51,7 +58,7 @@ def main():
         logits = model(input_ids=tokens[chosen], position_ids=positions[chosen], use_cache=False).logits
         # The file's labels are shifted already: labels[t] is the target of position t.
         loss = torch.nn.functional.cross_entropy(
-            logits.reshape(-1, logits.shape[-1]), labels[chosen].reshape(-1), ignore_index=IGNORE
+            logits.float().reshape(-1, logits.shape[-1]), labels[chosen].reshape(-1), ignore_index=IGNORE
         )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
