@@ -55,6 +55,8 @@ pub struct StepReport {
     pub gradient_norm: f64,
     /// Tokens (padding excluded) per second in this step.
     pub tokens_per_second: f64,
+    /// How much of this step went into its part of the trace.
+    pub hashing: Duration,
 }
 
 /// What a segment came to. All but `elapsed` is the same for whoever runs it.
@@ -288,6 +290,7 @@ impl Session {
             learning_rate,
             gradient_norm: done.gradient_norm,
             tokens_per_second: seen as f64 / started.elapsed().as_secs_f64(),
+            hashing: done.hashing,
         })
     }
 

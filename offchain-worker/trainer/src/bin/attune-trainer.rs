@@ -241,10 +241,12 @@ impl Train {
         bar.reset_eta();
         let started = Instant::now();
         let (mut losses, mut segments, mut step_seconds) = (Vec::new(), Vec::new(), Vec::new());
+        let mut hash_seconds = 0.0;
         while session.segment() < inputs.config.segments {
             let mut last = Instant::now();
             let report = session.run_segment(&mut |step| {
                 losses.push(step.loss);
+                hash_seconds += step.hashing.as_secs_f64();
                 step_seconds.push(last.elapsed().as_secs_f64());
                 last = Instant::now();
                 bar.set_position(step.step);
@@ -271,6 +273,7 @@ impl Train {
             "tokens_seen": session.counters().tokens_seen,
             "tokens_trained": session.counters().tokens_trained,
             "step_seconds": step_seconds,
+            "hash_share": hash_seconds / step_seconds.iter().sum::<f64>(),
             "positions_per_second": (rows * row_tokens) as f64 / per_step,
             "peak_rss_bytes": peak_rss_bytes(),
             "losses": losses,

@@ -11,11 +11,11 @@ use crate::{
     optimizer::{clip, global_norm, AdamW},
     parameters::{tensor, values},
     spec::ModelSpec,
-    state::{self, StateView, TrainState},
+    state::{StateView, TrainState},
     Error, Result, SessionInputs,
 };
 
-use super::{Engine, StepInput, StepResult};
+use super::{timed_hash, Engine, StepInput, StepResult};
 
 /// Model, adapter and optimizer as tensors.
 pub(super) struct FloatEngine {
@@ -69,12 +69,12 @@ impl Engine for FloatEngine {
                 return Err(Error::NotFinite { step: input.step, what, value });
             }
         }
-        let gradient_hash = state::gradient_hash(values(&gradient));
+        let (gradient_hash, hashing) = timed_hash(values(&gradient));
         clip(&mut gradient, gradient_norm, self.config.max_grad_norm)?;
         let flat = self.adapter.parameters().flat();
         let all = [(0, flat.size1()?)];
         self.optimizer.step(flat, &gradient, input.learning_rate, input.step + 1, &all)?;
-        Ok(StepResult { loss: loss as f32, gradient_norm, gradient_hash })
+        Ok(StepResult { loss: loss as f32, gradient_norm, gradient_hash, hashing })
     }
 
     fn held_out_loss(&self, split: &Split) -> Result<Option<f64>> {

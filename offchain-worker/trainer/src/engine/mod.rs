@@ -5,12 +5,14 @@
 mod exact;
 mod float;
 
+use std::time::{Duration, Instant};
+
 use attune_primitives::H256;
 
 use crate::{
     data::{PackedData, Split},
     spec::ModelSpec,
-    state::{StateView, TrainState},
+    state::{self, StateView, TrainState},
     Arithmetic, Error, Result, SessionInputs,
 };
 
@@ -36,6 +38,8 @@ pub(crate) struct StepResult {
     pub(crate) gradient_norm: f64,
     /// Hash of the gradient before clipping.
     pub(crate) gradient_hash: H256,
+    /// How long hashing took.
+    pub(crate) hashing: Duration,
 }
 
 /// Training in one arithmetic.
@@ -57,6 +61,12 @@ pub(crate) trait Engine: Send {
     /// # Errors
     /// A loss that is not finite.
     fn held_out_loss(&self, split: &Split) -> Result<Option<f64>>;
+}
+
+/// Hash of a gradient, and how long it took.
+fn timed_hash(gradient: &[f32]) -> (H256, Duration) {
+    let started = Instant::now();
+    (state::gradient_hash(gradient), started.elapsed())
 }
 
 /// An engine for `inputs` with the given state, or with the state before the first step.

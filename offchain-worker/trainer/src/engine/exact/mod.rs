@@ -22,14 +22,14 @@ use attune_exact::{
 };
 use attune_kernels::{rows::parallel, Isa, Threads};
 
-use super::{Engine, StepInput, StepResult};
+use super::{timed_hash, Engine, StepInput, StepResult};
 use crate::{
     class::keep_memory,
     config::TrainConfig,
     data::Split,
     lora::Target,
     spec::ModelSpec,
-    state::{self, StateView, TrainState},
+    state::{StateView, TrainState},
     BaseFormat, Error, Result, SessionInputs,
 };
 use attention::Heads;
@@ -59,6 +59,7 @@ impl ExactEngine {
         state: Option<TrainState>,
     ) -> Result<Self> {
         keep_memory();
+        check_subnormals()?;
         let config = inputs.config.clone();
         let isa = Isa::detect().map_err(|error| Error::Class(error.to_string()))?;
         let threads = Threads::new(inputs.threads).map_err(|error| Error::Config(error.to_string()))?;
@@ -132,6 +133,18 @@ impl ExactEngine {
     }
 }
 
+/// Refuses a thread (and so those that it starts) on which something has switched flush-to-zero on: libtorch can.
+fn check_subnormals() -> Result<()> {
+    if std::hint::black_box(f32::MIN_POSITIVE) * 0.5 > 0.0 {
+        return Ok(());
+    }
+    Err(Error::Class(
+        "this thread flushes subnormal numbers to zero, which exact arithmetic forbids; switch that off (torch's \
+         set_flush_denormal, or whatever set the processor's flush-to-zero bit)"
+            .into(),
+    ))
+}
+
 fn scalars(config: &TrainConfig, learning_rate: f64, t: u64) -> Scalars {
     let crate::optimizer::AdamWConfig { beta1, beta2, epsilon, weight_decay } = config.adamw;
     Scalars::new(&AdamW { beta1, beta2, epsilon, weight_decay }, learning_rate, t)
@@ -187,7 +200,7 @@ impl Engine for ExactEngine {
         let Machine { isa, ref threads } = self.machine;
         let gradient_norm =
             parallel::gradient_norm(threads, isa, &gradient).map_err(|_| fault(Operator::GradientNorm))?;
-        let gradient_hash = state::gradient_hash(&gradient);
+        let (gradient_hash, hashing) = timed_hash(&gradient);
         if let Some(kappa) = clipping(gradient_norm, self.config.max_grad_norm) {
             parallel::scale(threads, isa, &mut gradient, kappa);
         }
@@ -195,7 +208,7 @@ impl Engine for ExactEngine {
         let TrainState { adapter, first, second, .. } = &mut self.state;
         parallel::adamw(threads, isa, adapter, &gradient, first, second, with)
             .map_err(|_| fault(Operator::Update))?;
-        Ok(StepResult { loss: mean_loss(sum, input.tokens), gradient_norm, gradient_hash })
+        Ok(StepResult { loss: mean_loss(sum, input.tokens), gradient_norm, gradient_hash, hashing })
     }
 
     fn held_out_loss(&self, split: &Split) -> Result<Option<f64>> {
