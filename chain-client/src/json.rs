@@ -1,7 +1,7 @@
 //! How the types of `attune_primitives` look in JSON. One small module per type, for serde's `with`.
 
 use attune_primitives::{
-    job::{ArithmeticMode, Method, Schedule},
+    job::{ArithmeticMode, BaseFormat, Method, Schedule},
     machine::JobState,
     proof::{SegmentCommitment, SegmentMetrics, Verdict},
     provider::{Hardware, ProviderProfile},
@@ -100,6 +100,7 @@ pub fn profile_value(profile: &ProviderProfile) -> Value {
         "name": text(&profile.name),
         "endpoint": text(&profile.endpoint),
         "class": text(&profile.class),
+        "exact_version": profile.exact_version,
         "hardware": hardware_value(&profile.hardware),
         "price_per_gpu_hour": profile.price_per_gpu_hour.to_string(),
         "tokens_per_second": profile.tokens_per_second,
@@ -132,8 +133,16 @@ fn hyper_value(hyper: &attune_primitives::job::HyperParameters) -> Value {
 }
 
 fn mode_value(mode: &ArithmeticMode) -> Value {
-    let ArithmeticMode::ClassExact { class } = mode;
-    json!({ "name": "class_exact", "class": text(class) })
+    match mode {
+        ArithmeticMode::ClassExact { class } => json!({ "name": "class_exact", "class": text(class) }),
+        ArithmeticMode::Exact { version, base } => {
+            let base = match base {
+                BaseFormat::W8 => "w8",
+                BaseFormat::W4 => "w4",
+            };
+            json!({ "name": "exact", "version": version, "base": base })
+        }
+    }
 }
 
 /// A specification.

@@ -365,7 +365,7 @@ pub fn require_result(job: &JobInfo) -> Result<()> {
     let fix = match job.state {
         JobState::Finalized => return Ok(()),
         JobState::Expired => {
-            "raise --max-price (`attune train --dry-run` shows what providers ask), or choose another provider or class"
+            "raise --max-price (`attune train --dry-run` shows what providers ask), or choose another provider or arithmetic"
         }
         JobState::Failed(Failure::InputsUnusable | Failure::NotStarted) => {
             "order it again and keep `attune train` or `attune jobs watch` running until the inputs are sent"

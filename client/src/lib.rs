@@ -10,7 +10,7 @@
 //! * [`commands`] - one file per command.
 //! * [`net`] - a local network of processes: started, recorded, stopped.
 //! * [`output`], [`progress`], [`money`], [`time`] - tables and JSON on stdout, bars on stderr, amounts and spans.
-//! * [`account`] - who signs.
+//! * [`account`] - who signs. [`arithmetic`] - the arithmetic of a job, as it is named and shown.
 //! * [`artifacts`] - models, data sets and adapters by content, to and from providers.
 //! * [`plan`] - from a customer's wishes to a job's specification, with its estimate of price and time.
 //! * [`follow`], [`narrate`], [`remote`] - a job seen from outside while it runs; what its worker says.
@@ -19,6 +19,7 @@
 //! what was found and what to change, and the exit status is then not zero.
 
 pub mod account;
+pub mod arithmetic;
 pub mod artifacts;
 pub mod cli;
 pub mod commands;

@@ -16,12 +16,17 @@ use attune_primitives::{
         ArithmeticMode, Assurance, DataSpec, ExecutionClass, HyperParameters, JobSpec, JobTiming, Method,
         Milestone, Schedule, MAX_MILESTONES, MAX_SEGMENTS,
     },
+    provider::ProviderProfile,
     Balance, ModelId,
 };
 use attune_trainer::ENGINE_VERSION;
 use sp_arithmetic::Permill;
 
-use crate::{money, output::clean_bytes};
+use crate::{
+    arithmetic::{self, Wanted},
+    money,
+    output::clean_bytes,
+};
 
 /// Millionths in one.
 const WHOLE: u32 = 1_000_000;
@@ -71,8 +76,8 @@ pub struct Wishes {
     pub max_price: Option<Balance>,
     /// Pay of one auditor for one segment, in planck; what the re-execution costs at the dearest price if none is given.
     pub audit_fee: Option<Balance>,
-    /// The execution class; the one that most providers are of if none is given.
-    pub class: Option<String>,
+    /// The arithmetic.
+    pub arithmetic: Wanted,
     /// The only provider that may accept.
     pub provider: Option<AccountId>,
     /// How long the job waits for a provider, in blocks.
@@ -143,7 +148,7 @@ impl Plan {
 /// Draws up the job.
 ///
 /// # Errors
-/// If no class has enough providers to train and audit, a number is outside its range, or the price is beyond reach.
+/// If too few providers compute the arithmetic to train and audit, a number is outside its range, or the price is beyond reach.
 pub fn plan(
     wishes: &Wishes,
     model: ModelId,
@@ -152,21 +157,21 @@ pub fn plan(
     constants: &Constants,
     chain: &ChainIdentity,
 ) -> Result<Plan> {
-    let class = choose_class(wishes, providers)?;
+    let mode = choose_mode(wishes, providers)?;
     let steps_per_segment = steps_per_segment(wishes, data.rows)?;
     let segments = wishes.milestones * wishes.segments;
     let steps =
         steps_per_segment.checked_mul(segments).context("more steps than a job can have; train for less")?;
-    let mut spec = draft(wishes, model, data, class.clone(), steps_per_segment, steps)?;
-    let of_class = || providers.iter().filter(|provider| provider.active && provider.profile.class == class);
+    let mut spec = draft(wishes, model, data, mode.clone(), steps_per_segment, steps)?;
+    let able = || providers.iter().filter(|provider| provider.active && provider.profile.computes(&mode));
     let may_accept =
         |provider: &&ProviderInfo| wishes.provider.is_none_or(|wanted| wanted == provider.account);
     let mut quotes: Vec<Quote> =
-        of_class().filter(may_accept).filter_map(|provider| quote(&spec, provider)).collect();
+        able().filter(may_accept).filter_map(|provider| quote(&spec, provider)).collect();
     quotes.sort_by_key(|quote| (quote.price, quote.seconds));
-    let cheapest = quotes.first().with_context(|| no_offer(&class))?.clone();
+    let cheapest = quotes.first().with_context(|| no_offer(&mode))?.clone();
     let slowest = quotes.iter().map(|quote| quote.seconds).max().unwrap_or(cheapest.seconds);
-    let dearest = of_class().filter_map(|provider| quote(&spec, provider)).map(|quote| quote.price).max();
+    let dearest = able().filter_map(|provider| quote(&spec, provider)).map(|quote| quote.price).max();
     let of_a_segment = dearest
         .map(|price| price.div_ceil(u128::from(segments)).max(constants.min_audit_fee))
         .map(money::round_up);
@@ -199,7 +204,7 @@ fn draft(
     wishes: &Wishes,
     model: ModelId,
     data: DataSpec,
-    class: ExecutionClass,
+    mode: ArithmeticMode,
     steps_per_segment: u32,
     steps: u32,
 ) -> Result<Spec> {
@@ -219,7 +224,7 @@ fn draft(
             beta2_micro: 999_000,
             epsilon_pico: 10_000,
         },
-        mode: ArithmeticMode::ClassExact { class },
+        mode,
         engine_version: ENGINE_VERSION,
         seed: wishes.seed,
         steps_per_segment,
@@ -245,49 +250,77 @@ fn quote(spec: &Spec, provider: &ProviderInfo) -> Option<Quote> {
     })
 }
 
-/// The wished class, or the one that most active providers are of. It must have someone to train and someone else to
-/// audit.
-fn choose_class(wishes: &Wishes, providers: &[ProviderInfo]) -> Result<ExecutionClass> {
-    let mut counts: BTreeMap<&[u8], usize> = BTreeMap::new();
-    for provider in providers.iter().filter(|provider| provider.active) {
-        *counts.entry(&provider.profile.class).or_default() += 1;
-    }
-    let list = || {
-        let each: Vec<String> =
-            counts.iter().map(|(class, n)| format!("{} ({n})", clean_bytes(class))).collect();
-        if each.is_empty() {
-            "none".to_string()
-        } else {
-            each.join(", ")
-        }
-    };
-    let chosen_provider = wishes.provider.as_ref().map(|wanted| {
-        let found = providers.iter().find(|provider| provider.account == *wanted);
+/// The wished arithmetic, in which someone must train and someone else audit.
+fn choose_mode(wishes: &Wishes, providers: &[ProviderInfo]) -> Result<ArithmeticMode> {
+    let chosen = wishes.provider.map(|wanted| {
+        let found = providers.iter().find(|provider| provider.account == wanted);
         found.with_context(|| format!("{wanted} is not a registered provider; see `attune providers list`"))
     });
-    let name = match (&wishes.class, chosen_provider.transpose()?) {
-        (Some(class), _) => class.clone().into_bytes(),
-        (None, Some(provider)) => provider.profile.class.to_vec(),
-        (None, None) => match counts.iter().max_by_key(|(_, count)| **count) {
-            Some((class, _)) => class.to_vec(),
-            None => bail!("no provider is registered that takes work; see `attune providers list`"),
-        },
-    };
-    match counts.get(name.as_slice()) {
-        Some(2..) => {}
-        found => bail!(
-            "execution class {} has {} provider(s); one must train and at least one other audit. Classes with \
-             providers: {}",
-            clean_bytes(&name),
-            found.unwrap_or(&0),
-            list()
-        ),
+    let chosen = chosen.transpose()?;
+    let active: Vec<&ProviderProfile> =
+        providers.iter().filter(|provider| provider.active).map(|provider| &provider.profile).collect();
+    if active.is_empty() {
+        bail!("no provider is registered that takes work; see `attune providers list`");
     }
-    name.try_into().map_err(|_| anyhow::anyhow!("an execution class has at most 64 bytes"))
+    let mut classes: BTreeMap<&ExecutionClass, usize> = BTreeMap::new();
+    for profile in &active {
+        *classes.entry(&profile.class).or_default() += 1;
+    }
+    let mode = match &wishes.arithmetic {
+        Wanted::Exact(base) => arithmetic::exact(*base),
+        Wanted::Class(Some(name)) => {
+            let bounded = name.clone().into_bytes().try_into();
+            let class = bounded.map_err(|_| anyhow::anyhow!("an execution class has at most 64 bytes"))?;
+            ArithmeticMode::ClassExact { class }
+        }
+        Wanted::Class(None) => {
+            let of_most =
+                || classes.iter().max_by_key(|(_, count)| **count).map(|(class, _)| (*class).clone());
+            let class = chosen.map(|provider| provider.profile.class.clone()).or_else(of_most);
+            ArithmeticMode::ClassExact { class: class.expect("someone is active, qed") }
+        }
+    };
+    let able = active.iter().filter(|profile| profile.computes(&mode)).count();
+    if able < 2 {
+        bail!("{}", too_few(&mode, able, active.len(), &classes));
+    }
+    if let Some(provider) = chosen.filter(|provider| !provider.profile.computes(&mode)) {
+        bail!(
+            "{} doesn't compute {}; it is of class {} and computes {} of exact arithmetic. Choose another --provider, or \
+             --arithmetic class",
+            clean_bytes(&provider.profile.name),
+            arithmetic::show(&mode),
+            clean_bytes(&provider.profile.class),
+            arithmetic::exact_of(&provider.profile)
+        );
+    }
+    Ok(mode)
 }
 
-fn no_offer(class: &ExecutionClass) -> String {
-    format!("no provider of class {} that may accept advertises its speed", clean_bytes(class))
+fn too_few(
+    mode: &ArithmeticMode,
+    able: usize,
+    active: usize,
+    classes: &BTreeMap<&ExecutionClass, usize>,
+) -> String {
+    let classes: Vec<String> =
+        classes.iter().map(|(class, count)| format!("{} ({count})", clean_bytes(class))).collect();
+    let other = match mode {
+        ArithmeticMode::Exact { .. } => {
+            "take --arithmetic class, or wait until more providers have a worker that computes it"
+        }
+        ArithmeticMode::ClassExact { .. } => "take another --class, or exact arithmetic, which has none",
+    };
+    format!(
+        "{} is computed by {able} of {active} provider(s) that take work; one must train and at least one other audit: \
+         {other}. Classes with providers: {}",
+        arithmetic::show(mode),
+        classes.join(", ")
+    )
+}
+
+fn no_offer(mode: &ArithmeticMode) -> String {
+    format!("no provider that computes {} and may accept advertises its speed", arithmetic::show(mode))
 }
 
 /// Steps of one segment, so that the whole is at least as long as wished.
@@ -366,7 +399,7 @@ fn spec_advice(error: attune_primitives::job::SpecError) -> &'static str {
         HyperParameters => "the learning rate, batch and steps must be above 0",
         Timing => "every time span must be at least one block",
         Price => "--max-price must be above 0",
-        Class => "--class is empty",
+        Arithmetic => "--class is empty",
     }
 }
 
@@ -400,7 +433,7 @@ mod tests {
         types::{PoolInfo, Reputation},
         H256,
     };
-    use attune_primitives::provider::{Hardware, ProviderProfile};
+    use attune_primitives::{job::BaseFormat, provider::Hardware};
     use money::ATT;
 
     fn provider(number: u8, class: &str, price_per_hour: Balance, tokens_per_second: u32) -> ProviderInfo {
@@ -411,6 +444,7 @@ mod tests {
                 name: bounded("p"),
                 endpoint: b"http://127.0.0.1:1".to_vec().try_into().unwrap(),
                 class: bounded(class),
+                exact_version: 1,
                 hardware: Hardware { model: bounded("cpu"), accelerators: 0, memory_mib: 8_192 },
                 price_per_gpu_hour: price_per_hour,
                 tokens_per_second,
@@ -443,7 +477,7 @@ mod tests {
             theme: "test".into(),
             max_price: None,
             audit_fee: None,
-            class: None,
+            arithmetic: Wanted::Exact(BaseFormat::W8),
             provider: None,
             open_blocks: None,
             start_blocks: None,
@@ -530,12 +564,32 @@ mod tests {
             provider(3, "b", ATT, 1),
             provider(4, "c", ATT, 1),
         ];
-        let found = make(&wishes(), &providers).unwrap();
+        let of_class =
+            |class: Option<&str>| Wishes { arithmetic: Wanted::Class(class.map(str::to_string)), ..wishes() };
+        let found = make(&of_class(None), &providers).unwrap();
         assert_eq!(found.spec.mode, ArithmeticMode::ClassExact { class: b"b".to_vec().try_into().unwrap() });
-        let error =
-            make(&Wishes { class: Some("a".into()), ..wishes() }, &providers).unwrap_err().to_string();
-        assert!(error.contains("class a has 1 provider(s)") && error.contains("b (2)"), "{error}");
+        assert_eq!(found.quotes.len(), 2, "only providers of the class are asked");
+        let error = make(&of_class(Some("a")), &providers).unwrap_err().to_string();
+        assert!(error.contains("class-exact, a is computed by 1 of 4 provider(s)"), "{error}");
+        assert!(error.contains("b (2)"), "{error}");
+        let chosen = Wishes { provider: Some(AccountId::from([4; 32])), ..of_class(Some("b")) };
+        let error = make(&chosen, &providers).unwrap_err().to_string();
+        assert!(error.contains("p doesn't compute class-exact, b; it is of class c"), "{error}");
         assert!(make(&wishes(), &[]).unwrap_err().to_string().contains("no provider is registered"));
+    }
+
+    #[test]
+    fn in_exact_arithmetic_providers_of_all_classes_quote() {
+        let mut providers = [provider(1, "a", ATT, 1), provider(2, "b", ATT, 1), provider(3, "c", ATT, 1)];
+        let found = make(&wishes(), &providers).unwrap();
+        assert_eq!(found.spec.mode, ArithmeticMode::Exact { version: 1, base: BaseFormat::W8 });
+        assert_eq!(found.quotes.len(), 3);
+        providers[0].profile.exact_version = 0;
+        assert_eq!(make(&wishes(), &providers).unwrap().quotes.len(), 2);
+        providers[1].profile.exact_version = 2;
+        let error = make(&wishes(), &providers).unwrap_err().to_string();
+        assert!(error.contains("exact AX-1, 8-bit base is computed by 1 of 3 provider(s)"), "{error}");
+        assert!(error.contains("--arithmetic class") && error.contains("a (1), b (1), c (1)"), "{error}");
     }
 
     #[test]

@@ -111,6 +111,25 @@ pub enum ArithmeticMode {
         /// The execution class.
         class: ExecutionClass,
     },
+    /// Exact arithmetic (`exact/SPEC.md`): the same bits on every machine, so that any provider who computes this
+    /// version can train and audit. In this form a dispute still ends in a vote, of a committee of all those.
+    Exact {
+        /// Version of the specification, from 1.
+        version: u16,
+        /// How the frozen weights are held.
+        base: BaseFormat,
+    },
+}
+
+/// How exact arithmetic holds the frozen weights of the base model.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum BaseFormat {
+    /// Eight bits, one scale per output channel.
+    W8,
+    /// Four bits in groups of 32, one multiplier per group and one scale per output channel.
+    W4,
 }
 
 /// A part of the work that is paid for by itself once it is verified.
@@ -207,8 +226,8 @@ pub enum SpecError {
     Timing,
     /// The maximum price is 0.
     Price,
-    /// The execution class is empty.
-    Class,
+    /// The execution class is empty, or the version of exact arithmetic is 0.
+    Arithmetic,
 }
 
 impl<AccountId: Encode> JobSpec<AccountId> {
@@ -307,9 +326,12 @@ impl<AccountId> JobSpec<AccountId> {
         if self.max_price == 0 {
             return Err(SpecError::Price);
         }
-        let ArithmeticMode::ClassExact { class } = &self.mode;
-        if class.is_empty() {
-            return Err(SpecError::Class);
+        let named = match &self.mode {
+            ArithmeticMode::ClassExact { class } => !class.is_empty(),
+            ArithmeticMode::Exact { version, .. } => *version > 0,
+        };
+        if !named {
+            return Err(SpecError::Arithmetic);
         }
         Ok(())
     }
@@ -395,7 +417,8 @@ mod tests {
             (SpecError::HyperParameters, |s| s.steps_per_segment = 0),
             (SpecError::Timing, |s| s.timing.start_blocks = 0),
             (SpecError::Price, |s| s.max_price = 0),
-            (SpecError::Class, |s| s.mode = ArithmeticMode::ClassExact { class: BoundedVec::default() }),
+            (SpecError::Arithmetic, |s| s.mode = ArithmeticMode::ClassExact { class: BoundedVec::default() }),
+            (SpecError::Arithmetic, |s| s.mode = ArithmeticMode::Exact { version: 0, base: BaseFormat::W8 }),
         ];
         for (place, (error, breaking)) in cases.into_iter().enumerate() {
             let mut broken = spec();

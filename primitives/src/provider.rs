@@ -5,7 +5,10 @@ use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use sp_arithmetic::Permill;
 
-use crate::{job::ExecutionClass, Balance};
+use crate::{
+    job::{ArithmeticMode, ExecutionClass},
+    Balance,
+};
 
 /// A name as its owner words it (UTF-8, at most 64 bytes).
 pub type Name = BoundedVec<u8, ConstU32<64>>;
@@ -30,14 +33,26 @@ pub struct ProviderProfile {
     pub name: Name,
     /// Where its worker serves artifacts.
     pub endpoint: Endpoint,
-    /// Execution class that its worker trains and audits in.
+    /// Execution class that its worker trains and audits in where arithmetic is not exact.
     pub class: ExecutionClass,
+    /// Version of exact arithmetic that its worker computes; 0 for none.
+    pub exact_version: u16,
     /// Its machine.
     pub hardware: Hardware,
     /// Price of an hour of one GPU (or of the machine where there is none), in planck.
     pub price_per_gpu_hour: Balance,
     /// Tokens per second that its worker measured on its own reference load; an aid to estimate, not a promise.
     pub tokens_per_second: u32,
+}
+
+impl ProviderProfile {
+    /// True if its worker can train and audit in `mode`.
+    pub fn computes(&self, mode: &ArithmeticMode) -> bool {
+        match mode {
+            ArithmeticMode::ClassExact { class } => self.class == *class,
+            ArithmeticMode::Exact { version, .. } => *version > 0 && self.exact_version == *version,
+        }
+    }
 }
 
 /// What other pallets see of a provider.

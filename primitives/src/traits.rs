@@ -13,7 +13,7 @@ use sp_arithmetic::Permill;
 use sp_runtime::{DispatchError, DispatchResult};
 
 use crate::{
-    job::{ExecutionClass, JobSpec},
+    job::{ArithmeticMode, JobSpec},
     machine::{Failure, JobState},
     provider::{Hardware, ProviderView},
     Balance, BlockNumber, JobId, ModelId, H256,
@@ -43,9 +43,9 @@ pub trait Providers<AccountId> {
     fn provider_of_operator(operator: &AccountId) -> Option<AccountId>;
     /// A registered provider.
     fn provider(provider: &AccountId) -> Option<ProviderView<AccountId>>;
-    /// Active providers of an execution class with their stake (self-bond and delegations), in the order of their
+    /// Active providers who compute in `mode` with their stake (self-bond and delegations), in the order of their
     /// accounts. At most as many as the registry holds.
-    fn active_of_class(class: &ExecutionClass) -> Vec<(AccountId, Balance)>;
+    fn active_for(mode: &ArithmeticMode) -> Vec<(AccountId, Balance)>;
     /// The account that holds a provider's pool; income is sent there.
     fn pool_account(provider: &AccountId) -> AccountId;
     /// Sets `amount` of the provider's pool aside as the bond of `job`.

@@ -39,6 +39,7 @@ def gather(options):
         "job_id": record["job"],
         "record_id": record["job"],
         "base_dir": str(options.base),
+        "exact_base_dir": str(folder / "exact-base"),
         "adapter_dir": str(folder / "adapter"),
         "heldout_file": str(options.held_out),
         "loss_before": record["loss_before_micro"] / 1e6,
@@ -76,6 +77,7 @@ def show(outcome):
         ("record", f"{outcome['record_id']} (job {outcome['job_id']})"),
         ("adapter", outcome["adapter_dir"]),
         ("base model", outcome["base_dir"]),
+        ("... in 8 bits", outcome["exact_base_dir"]),
         ("held-out file", outcome["heldout_file"]),
         ("time", f"{outcome['seconds']} s"),
     ]

@@ -22,13 +22,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 LOGITS_TOLERANCE = 1e-4
 LOSS_TOLERANCE = 1e-3
 IGNORE = -100
-SUMMARY_KEYS = ["base_dir", "adapter_dir", "heldout_file", "loss_before", "loss_after"]
+SUMMARY_KEYS = ["base_dir", "exact_base_dir", "adapter_dir", "heldout_file", "loss_before", "loss_after"]
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/interop", description=__doc__.split("\n\n")[0])
     parser.add_argument("--summary", type=Path, metavar="FILE", help="the JSON that scripts/demo --summary wrote")
     parser.add_argument("--base", type=Path, metavar="DIR", help="the base model's folder")
+    parser.add_argument("--exact-base", type=Path, metavar="DIR", help="the base as exact arithmetic sees it")
     parser.add_argument("--adapter", type=Path, metavar="DIR", help="the exported adapter's folder")
     parser.add_argument("--held-out", type=Path, metavar="FILE", help="held-out rows, chat JSONL")
     parser.add_argument("--record-loss", type=float, metavar="X", help="held-out loss after training, by the record")
@@ -42,13 +43,13 @@ def arguments():
         if missing:
             parser.error(f"{given.summary} lacks {', '.join(missing)}: expected what scripts/demo --summary writes")
         given.base, given.adapter = Path(summary["base_dir"]), Path(summary["adapter_dir"])
-        given.held_out = Path(summary["heldout_file"])
+        given.exact_base, given.held_out = Path(summary["exact_base_dir"]), Path(summary["heldout_file"])
         given.record_loss, given.record_loss_before = summary["loss_after"], summary["loss_before"]
     for name in ("base", "adapter", "held_out", "record_loss"):
         if getattr(given, name) is None:
             parser.error(f"expected --{name.replace('_', '-')}, or --summary FILE that names it")
-    for path in (given.base, given.adapter, given.held_out):
-        if not path.exists():
+    for path in (given.base, given.exact_base, given.adapter, given.held_out):
+        if path is not None and not path.exists():
             parser.error(f"{path} does not exist")
     return given
 
@@ -129,9 +130,14 @@ def main():
     def compare(what, ours, theirs, difference, tolerance):
         checks.append((what, ours, theirs, difference, tolerance, difference <= tolerance))
 
-    model = AutoModelForCausalLM.from_pretrained(given.base, dtype=torch.float32).eval()
+    def load(folder):
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+    # The record of an exact job is of the base in few bits; that of a class-exact one of the base as it is published.
+    base = given.exact_base or given.base
+    model = load(base)
     count = f"{len(sequences)} rows, {sum(map(len, sequences))} tokens"
-    ours = trainer_logits(given.trainer, given.base, None, sequences)
+    ours = trainer_logits(given.trainer, base, None, sequences)
     compare(f"logits of the base ({count})", "", "", worst_difference(model, ours, sequences), LOGITS_TOLERANCE)
     if given.record_loss_before is not None:
         loss = held_out_loss(model, examples)
@@ -139,7 +145,7 @@ def main():
         compare("held-out loss before", given.record_loss_before, loss, difference, LOSS_TOLERANCE)
 
     tuned = PeftModel.from_pretrained(model, given.adapter).eval()
-    ours = trainer_logits(given.trainer, given.base, given.adapter, sequences)
+    ours = trainer_logits(given.trainer, base, given.adapter, sequences)
     compare(f"logits with the adapter ({count})", "", "", worst_difference(tuned, ours, sequences), LOGITS_TOLERANCE)
     loss = held_out_loss(tuned, examples)
     compare("held-out loss after", given.record_loss, loss, abs(loss - given.record_loss), LOSS_TOLERANCE)
@@ -149,6 +155,11 @@ def main():
     for what, ours, theirs, difference, tolerance, good in checks:
         verdict = "ok" if good else "DIFFERS"
         print(f"{what:45} {show(ours):>10} {show(theirs):>10} {difference:11.2e} {tolerance:8.0e}  {verdict}")
+    if given.exact_base:
+        published = load(given.base)
+        before = held_out_loss(published, examples)
+        after = held_out_loss(PeftModel.from_pretrained(published, given.adapter).eval(), examples)
+        print(f"for comparison, peft on the base as it is published: held-out loss {before:.6f} before, {after:.6f} after")
     if not all(check[-1] for check in checks):
         sys.exit("the trainer and transformers + peft do not agree")
 

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::{records, send, submit};
 use crate::{
     account::{self, MaybeSigner, SignerOptions},
+    arithmetic,
     context::{at_best, Context},
     follow::{self, Follower, Until},
     money,
@@ -218,6 +219,7 @@ fn render(details: &Details, now: u32) -> String {
         facts.add("price", money::show(assignment.price));
         facts.add("provider's bond", money::show(assignment.bond));
     }
+    facts.add("arithmetic", arithmetic::describe(&job.spec.mode));
     facts.add("held for training", money::show(job.escrow));
     facts.add("held for audits", money::show(job.audit_budget));
     facts.add("specification", json::hex(&job.spec.hash()));

@@ -31,7 +31,7 @@ pub struct Up {
     /// How many workers to start (0 to 6)
     #[arg(long, default_value_t = 3)]
     workers: usize,
-    /// Threads of each worker; part of its execution class
+    /// Threads of each worker; of class-exact jobs, part of its execution class
     #[arg(long, default_value_t = 2)]
     threads: u32,
     /// The node's program [default: beside this one, or on the PATH]

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::send;
 use crate::{
     account::{self, SignerOptions},
+    arithmetic,
     context::{at_best, Context},
     money,
     output::{clean_bytes, Facts, Table},
@@ -19,7 +20,7 @@ use crate::{
 /// `attune providers …`
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List providers: class, price, speed, stake, reputation
+    /// List providers: arithmetic, price, speed, stake, reputation
     List,
     /// Show one provider
     Show(Show),
@@ -49,7 +50,7 @@ pub struct Show {
 /// Options of `providers register`.
 #[derive(Debug, Args)]
 pub struct Register {
-    /// Where your worker is reached; class, hardware, speed and public address are read there
+    /// Where your worker is reached; arithmetic, hardware, speed and public address are read there
     #[arg(long, value_name = "URL")]
     worker: String,
     /// The worker's key: an address, a key of this profile, or a development key [default: as the worker says]
@@ -126,8 +127,11 @@ pub struct Exit {
 /// What a worker says about itself at `GET /v1/advertisement`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Advertisement {
-    /// Execution class.
+    /// Execution class of class-exact jobs.
     pub class: String,
+    /// Version of exact arithmetic; 0 for a worker that doesn't compute it.
+    #[serde(default)]
+    pub exact_version: u16,
     /// The machine.
     pub hardware: AdvertisedHardware,
     /// Where it serves artifacts.
@@ -192,6 +196,7 @@ async fn list(context: &Context) -> Result<()> {
         let mut table = Table::new(&[
             "provider",
             "name",
+            "exact",
             "class",
             "machine",
             "per hour",
@@ -207,6 +212,7 @@ async fn list(context: &Context) -> Result<()> {
             table.row(vec![
                 account::show(&provider.account),
                 clean_bytes(&profile.name),
+                arithmetic::exact_of(profile),
                 clean_bytes(&profile.class),
                 machine(&profile.hardware),
                 money::show_short(profile.price_per_gpu_hour),
@@ -241,7 +247,14 @@ fn facts(provider: &ProviderInfo) -> Facts {
     facts.add("name", clean_bytes(&profile.name));
     facts.add("takes work", if provider.active { "yes" } else { "no, it is leaving" });
     facts.add("endpoint", clean_bytes(&profile.endpoint));
-    facts.add("class", clean_bytes(&profile.class));
+    facts.add(
+        "exact arithmetic",
+        match profile.exact_version {
+            0 => "none: class-exact jobs only".to_string(),
+            _ => format!("{} (the same bits on every machine)", arithmetic::exact_of(profile)),
+        },
+    );
+    facts.add("class", format!("{} (for class-exact jobs)", clean_bytes(&profile.class)));
     facts.add("machine", machine(&profile.hardware));
     facts.add("speed", format!("{} tokens/s by its own measurement", profile.tokens_per_second));
     facts.add("price", format!("{} per GPU hour", money::show(profile.price_per_gpu_hour)));
@@ -281,9 +294,11 @@ async fn register(context: &Context, options: Register) -> Result<()> {
         );
     }
     check_balance(&submitter, options.self_bond).await?;
+    let exact = arithmetic::exact_of(&profile);
     let done = format!(
-        "Registered {:?}: {}, {} tokens/s, {} an hour, own stake {}, commission {}.",
+        "Registered {:?}: exact arithmetic {}, class {}, {} tokens/s, {} an hour, own stake {}, commission {}.",
         options.name,
+        exact,
         advertisement.class,
         advertisement.tokens_per_second,
         money::show(options.price_per_hour),
@@ -357,6 +372,7 @@ fn profile(name: &str, price_per_hour: u128, advertisement: &Advertisement) -> R
         name: bounded("the name", name)?,
         endpoint: bounded("the worker's endpoint", &advertisement.endpoint)?,
         class: bounded("the worker's class", &advertisement.class)?,
+        exact_version: advertisement.exact_version,
         hardware: Hardware {
             model: bounded("the machine's model", shortened(&hardware.model, 64))?,
             accelerators: hardware.accelerators,

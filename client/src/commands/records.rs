@@ -5,14 +5,11 @@ use attune_chain_client::{
     json,
     types::{Record, RecordInfo},
 };
-use attune_primitives::{
-    job::{ArithmeticMode, Method},
-    RecordId,
-};
+use attune_primitives::{job::Method, RecordId};
 use clap::{Args, Subcommand};
 
 use crate::{
-    account,
+    account, arithmetic,
     context::Context,
     money,
     output::{clean_bytes, Facts, Table},
@@ -82,7 +79,6 @@ fn list(records: &[RecordInfo]) -> String {
 /// A record as text.
 pub fn render(record: &Record) -> String {
     let Method::Lora { rank, alpha, rank_stabilised } = record.method;
-    let ArithmeticMode::ClassExact { class } = &record.mode;
     let mut facts = Facts::new();
     facts.add("record", record.job.to_string());
     facts.add("theme", clean_bytes(&record.theme));
@@ -99,10 +95,7 @@ pub fn render(record: &Record) -> String {
         "method",
         format!("LoRA, rank {rank}, alpha {alpha}{}", if rank_stabilised { ", rank-stabilised" } else { "" }),
     );
-    facts.add(
-        "class",
-        format!("{} (bit-equal within the class; disputes go to a committee)", clean_bytes(class)),
-    );
+    facts.add("arithmetic", arithmetic::describe(&record.mode));
     facts.add("trained", format!("{} steps, {} tokens", record.steps, record.tokens));
     facts.add(
         "held-out loss",

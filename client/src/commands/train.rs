@@ -9,7 +9,7 @@ use attune_chain_client::{
     ChainEvent, Submitter, View, Wait, H256,
 };
 use attune_primitives::{
-    job::{DataSpec, Method, Schedule},
+    job::{ArithmeticMode, DataSpec, Method, Schedule},
     Balance, JobId,
 };
 use attune_trainer::data::Prepared;
@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     account::{self, SignerOptions},
+    arithmetic::{self, Wanted},
     artifacts::Artifacts,
     context::{at_best, Context},
     follow::{Follower, Until},
@@ -126,7 +127,11 @@ struct Terms {
     /// Auditors of each drawn segment
     #[arg(long, default_value_t = 2)]
     auditors: u8,
-    /// Execution class of the provider and its auditors [default: the one that most providers are of]
+    /// Arithmetic of the training, and so who can train and audit it [default: exact; class where --class names one]
+    #[arg(long, value_enum)]
+    arithmetic: Option<arithmetic::Name>,
+    /// Execution class of the provider and its auditors in class-exact arithmetic [default: the one that most providers
+    /// are of]
     #[arg(long)]
     class: Option<String>,
     /// The only provider that may accept
@@ -258,7 +263,7 @@ fn wishes(context: &Context, options: &Options) -> Result<Wishes> {
         theme: terms.theme.clone(),
         max_price: terms.max_price,
         audit_fee: terms.audit_fee,
-        class: terms.class.clone(),
+        arithmetic: Wanted::new(terms.arithmetic, terms.class.clone())?,
         provider,
         open_blocks: terms.open_blocks,
         start_blocks: terms.start_blocks,
@@ -335,12 +340,18 @@ fn show(
                 plan.steps, options.terms.milestones, options.terms.segments, plan.tokens
             ),
         );
+        facts.add("arithmetic", arithmetic::describe(&spec.mode));
         facts.add(
             "time",
             format!(
-                "about {} of training, about {} to the record",
+                "about {} of training, about {} to the record{}",
                 show_span(plan.training),
-                show_span(plan.whole)
+                show_span(plan.whole),
+                match spec.mode {
+                    ArithmeticMode::Exact { .. } => "",
+                    ArithmeticMode::ClassExact { .. } =>
+                        " (providers measure their speed in exact arithmetic)",
+                }
             ),
         );
         let mut quotes = Table::new(&["provider", "name", "asks about", "trains about", ""]);

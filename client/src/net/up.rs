@@ -33,7 +33,7 @@ const WORKER_PATIENCE: Duration = Duration::from_secs(120);
 pub struct UpOptions {
     /// How many workers, 0 to [`MAX_WORKERS`].
     pub workers: usize,
-    /// Threads that each worker trains with; part of its execution class.
+    /// Threads that each worker trains with; of class-exact jobs, part of its execution class.
     pub threads: u32,
     /// The node's program; looked for if none is given.
     pub node_program: Option<PathBuf>,

@@ -189,6 +189,11 @@ impl Weights {
         H256(*hasher.finalize().as_bytes())
     }
 
+    /// The names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.places.keys().map(String::as_str)
+    }
+
     fn file_of(&self, name: &str) -> Result<&WeightFile> {
         self.places.get(name).and_then(|place| self.files.get(*place)).ok_or_else(|| Error::Weights {
             path: self.root.clone(),

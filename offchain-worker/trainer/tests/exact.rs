@@ -5,7 +5,8 @@ mod common;
 use std::{collections::BTreeMap, ops::ControlFlow, path::Path, process::Command};
 
 use attune_trainer::{
-    spec::ModelSpec, Arithmetic, BaseFormat, SegmentReport, Session, SessionInputs, TrainConfig,
+    data::PackedData, dequantise::dequantise, evaluate::held_out_loss, model::Model, peft, spec::ModelSpec,
+    Arithmetic, BaseFormat, SegmentReport, Session, SessionInputs, TrainConfig,
 };
 use common::{config_json, World};
 
@@ -181,4 +182,26 @@ fn an_exact_fault_names_step_sequence_and_operator() {
         .into();
     assert!(faults[0].contains("at step ") && faults[0].contains(" in "), "{}", faults[0]);
     assert_eq!(faults[0], faults[1], "the micro-batch leaves no mark on the fault");
+}
+
+#[test]
+fn floats_on_the_dequantised_base_agree_with_exact_arithmetic() {
+    let world = World::new();
+    for base in BaseFormat::ALL {
+        let inputs = SessionInputs { config: twenty_steps(&world), ..exact(&world, base) };
+        let (reports, session) = run_all(Session::start(&inputs).unwrap());
+        let (adapter_dir, base_dir) = (world.path("adapter"), world.path("base"));
+        session.export_peft(&adapter_dir, "base").unwrap();
+        dequantise(&inputs.model_dir, base, &base_dir).unwrap();
+        let model = Model::load(&base_dir).unwrap();
+        let adapter = peft::load(&model.spec, &adapter_dir).unwrap();
+        let data = PackedData::open(&inputs.data_dir).unwrap();
+        let before = reports.iter().find_map(|report| report.metrics.held_out_loss_before_micro);
+        let after = reports.iter().find_map(|report| report.metrics.held_out_loss_micro);
+        for (adapter, recorded) in [(None, before), (Some(&adapter), after)] {
+            let loss = held_out_loss(&model, adapter, &data.held_out, 2).unwrap().unwrap().loss;
+            let recorded = f64::from(recorded.unwrap()) / 1e6;
+            assert!((loss - recorded).abs() < 1e-3, "{base:?}: {loss} in floats, {recorded} recorded");
+        }
+    }
 }

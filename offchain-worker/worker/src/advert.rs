@@ -4,15 +4,17 @@ use std::{fs, io, ops::ControlFlow, path::Path, time::Instant};
 
 use attune_chain_client::primitives::{
     job::{
-        ArithmeticMode, Assurance, DataSpec, HyperParameters, JobSpec, JobTiming, Method, Milestone,
-        Schedule as SpecSchedule,
+        ArithmeticMode, Assurance, BaseFormat, DataSpec, HyperParameters, JobSpec, JobTiming, Method,
+        Milestone, Schedule as SpecSchedule,
     },
     H256,
 };
 use attune_trainer::{
+    arithmetic::EXACT_VERSION,
     data::{PackedData, Split},
     pretrain::{PretrainConfig, Pretraining},
     spec::ModelSpec,
+    Arithmetic,
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +39,10 @@ pub struct Machine {
 /// What `GET /v1/advertisement` answers, and what a provider puts into its profile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Advertisement {
-    /// The execution class.
+    /// The execution class of class-exact jobs.
     pub class: String,
+    /// The version of exact arithmetic.
+    pub exact_version: u16,
     /// The machine that trains.
     pub hardware: Machine,
     /// GPUs that the machine has besides.
@@ -46,7 +50,7 @@ pub struct Advertisement {
     pub gpus: Option<Gpus>,
     /// Where artifacts are served, as a URL.
     pub endpoint: String,
-    /// Tokens (padding included) per second on the reference load.
+    /// Tokens (padding included) per second on the reference load, in exact arithmetic with a base in eight bits.
     pub tokens_per_second: u32,
     /// Version of the worker.
     pub version: String,
@@ -73,27 +77,33 @@ pub fn machine() -> Machine {
 /// What was measured, and for what.
 #[derive(Serialize, Deserialize)]
 struct Measured {
-    class: String,
+    arithmetic: String,
+    threads: u32,
     version: String,
     tokens_per_second: u32,
 }
 
-/// The speed on the reference load: measured once for each class and version, then read from `<base>/speed.json`.
+/// The speed on the reference load, in the arithmetic that jobs are in by default: measured once for each arithmetic,
+/// number of threads and version, then read from `<base>/speed.json`.
 ///
 /// # Errors
 /// If the reference load cannot be run or the file cannot be written.
 pub fn speed(base: &Path, trainer: &TorchTrainer) -> Result<u32, TrainError> {
     let path = base.join("speed.json");
-    let (class, version) = (trainer.class().to_string(), env!("CARGO_PKG_VERSION").to_owned());
+    let arithmetic = Arithmetic::Exact(attune_trainer::BaseFormat::W8).to_string();
+    let (threads, version) = (trainer.class().threads(), env!("CARGO_PKG_VERSION").to_owned());
     let known = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Measured>(&bytes).ok());
-    if let Some(known) = known.filter(|known| known.class == class && known.version == version) {
+    let same = |known: &Measured| {
+        (&known.arithmetic, known.threads, &known.version) == (&arithmetic, threads, &version)
+    };
+    if let Some(known) = known.filter(same) {
         return Ok(known.tokens_per_second);
     }
     let folder = base.join("speed");
     let measured = measure(&folder, trainer);
     let _ = fs::remove_dir_all(&folder);
     let tokens_per_second = measured?;
-    let bytes = serde_json::to_vec(&Measured { class, version, tokens_per_second })
+    let bytes = serde_json::to_vec(&Measured { arithmetic, threads, version, tokens_per_second })
         .expect("strings and integers always serialise; qed");
     replace_file(&path, &bytes).map_err(|error| disk(&path, &error))?;
     Ok(tokens_per_second)
@@ -121,7 +131,7 @@ fn measure(folder: &Path, trainer: &TorchTrainer) -> Result<u32, TrainError> {
     Pretraining::new(reference_model(), pretrain).and_then(|model| model.save(&model_dir)).map_err(wrong)?;
     let rows = u32::from(REFERENCE_ROWS) * 2;
     reference_data(rows).write(&data_dir).map_err(|error| TrainError::Machine(error.to_string()))?;
-    let job = TrainingJob { model_dir, data_dir, spec: reference_spec(rows, &trainer.class().to_string()) };
+    let job = TrainingJob { model_dir, data_dir, spec: reference_spec(rows) };
     let mut training = trainer.open(&job, None)?;
     let (mut started, mut tokens) = (None, 0u64);
     training.run_segment(&mut |step: Step| {
@@ -178,7 +188,7 @@ fn reference_data(rows: u32) -> PackedData {
     }
 }
 
-fn reference_spec(rows: u32, class: &str) -> attune_chain_client::types::Spec {
+fn reference_spec(rows: u32) -> attune_chain_client::types::Spec {
     JobSpec {
         model: 0,
         data: DataSpec {
@@ -202,7 +212,7 @@ fn reference_spec(rows: u32, class: &str) -> attune_chain_client::types::Spec {
             beta2_micro: 999_000,
             epsilon_pico: 10_000,
         },
-        mode: ArithmeticMode::ClassExact { class: class.as_bytes().to_vec().try_into().unwrap_or_default() },
+        mode: ArithmeticMode::Exact { version: EXACT_VERSION, base: BaseFormat::W8 },
         engine_version: attune_trainer::ENGINE_VERSION,
         seed: 1,
         steps_per_segment: REFERENCE_STEPS,

@@ -12,7 +12,7 @@ use serde::Deserialize;
 const NODE: &str = "ws://127.0.0.1:9944";
 /// Default address to serve on: loopback, and a free port.
 const BIND: &str = "127.0.0.1:0";
-/// Default threads of the execution class.
+/// Default threads, of exact arithmetic and of the execution class.
 const THREADS: u32 = 2;
 
 /// Settings as given; a flag wins over the file.
@@ -42,10 +42,12 @@ pub struct Settings {
     /// URL under which others reach this worker [default: http:// and the address served on].
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
-    /// Threads of the execution class [default: 2].
+    /// Threads to train with [default: 2]. Exact arithmetic gives the same bits with any number of them; of class-exact
+    /// jobs they name the execution class.
     #[arg(long, value_name = "N")]
     pub threads: Option<u32>,
-    /// The whole execution class, such as cpu-torch2.11.0-avx2-t2-f32 [default: avx2 with --threads].
+    /// The whole execution class of class-exact jobs, such as cpu-torch2.11.0-avx2-t2-f32 [default: avx2 with
+    /// --threads]; its threads are those of exact arithmetic, too.
     #[arg(long, value_name = "CLASS", conflicts_with = "threads")]
     pub class: Option<String>,
     /// Never ask for less than this for a job, in planck [default: 0].
@@ -91,7 +93,7 @@ impl Settings {
         })
     }
 
-    /// The execution class that is asked for.
+    /// The execution class that is asked for; its threads are those of exact arithmetic, too.
     ///
     /// # Errors
     /// If this machine cannot run it.
@@ -151,7 +153,7 @@ pub struct WorkerConfig {
     pub bind: SocketAddr,
     /// URL under which others reach this worker; from the address served on if `None`.
     pub public_url: Option<String>,
-    /// The execution class that the trainer is pinned to.
+    /// The execution class that the trainer is pinned to, for class-exact jobs.
     pub class: String,
     /// Never asks for less than this for a job, in planck.
     pub price_floor: Balance,

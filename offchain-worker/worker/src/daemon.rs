@@ -27,6 +27,7 @@ use attune_chain_client::{
 use attune_store::{
     signing::audience, sr25519::Sr25519Verifier, FetchLimits, Fetcher, Grants, LocalStore, ServerConfig, Url,
 };
+use attune_trainer::arithmetic::EXACT_VERSION;
 use tokio::{net::TcpListener, sync::Notify};
 
 use crate::{
@@ -115,6 +116,7 @@ impl Worker {
         let board = Arc::new(Board::default());
         let advertisement = Advertisement {
             class: config.class.clone(),
+            exact_version: EXACT_VERSION,
             hardware: machine(),
             gpus: gpu::gpus(),
             endpoint,
@@ -138,6 +140,7 @@ impl Worker {
         });
         let policy = Policy {
             class: config.class.clone(),
+            exact_version: EXACT_VERSION,
             engine_version: attune_trainer::ENGINE_VERSION,
             price_floor: config.price_floor,
             max_jobs: config.max_jobs,
@@ -329,6 +332,11 @@ fn greet(shared: &Shared, view: &ChainView) {
     for (what, on_chain, here) in [
         ("endpoint", text(&profile.endpoint), advertised.endpoint.clone()),
         ("execution class", text(&profile.class), advertised.class.clone()),
+        (
+            "version of exact arithmetic",
+            profile.exact_version.to_string(),
+            advertised.exact_version.to_string(),
+        ),
     ] {
         if on_chain != here {
             tracing::warn!(

@@ -145,6 +145,7 @@ mod tests {
         Arc::new(Public {
             advertisement: Advertisement {
                 class: "c".into(),
+                exact_version: 1,
                 hardware: machine(),
                 gpus: None,
                 endpoint: "http://127.0.0.1:1".into(),

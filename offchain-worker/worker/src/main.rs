@@ -34,7 +34,7 @@ enum LogFormat {
 enum Command {
     /// Run until interrupted.
     Run(Settings),
-    /// Show the machine, the execution class and the measured speed, and whether the node answers.
+    /// Show the machine, what arithmetic it computes and the measured speed, and whether the node answers.
     Check(Settings),
 }
 
@@ -72,7 +72,7 @@ fn run(command: Command) -> Result<()> {
                 .with_context(|| format!("expected to make {}", config.base_dir.display()))?;
             let tokens_per_second =
                 speed(&config.base_dir, &trainer).context("expected to measure the speed")?;
-            tracing::info!(class = %trainer.class(), tokens_per_second, "measured");
+            tracing::info!(class = %trainer.class(), tokens_per_second, "measured in exact arithmetic");
             runtime()?.block_on(async {
                 let worker = Worker::set_up(config, Arc::new(trainer), tokens_per_second).await?;
                 worker.run(interrupted()).await
@@ -117,7 +117,12 @@ fn check(settings: Settings) -> Result<()> {
     for gpu in gpu::gpus().iter().flat_map(|gpus| &gpus.devices) {
         println!("GPU                {}, {} MiB (training is on the CPU)", gpu.name, gpu.memory_mib);
     }
-    println!("execution class    {class}");
+    println!(
+        "arithmetic         exact, version {} (AX-{0}), with {} threads",
+        attune_trainer::arithmetic::EXACT_VERSION,
+        class.threads()
+    );
+    println!("execution class    {class} (for class-exact jobs)");
     println!("engine version     {}", attune_trainer::ENGINE_VERSION);
     let folder = match &settings.base_dir {
         Some(folder) => folder.clone(),
@@ -128,7 +133,10 @@ fn check(settings: Settings) -> Result<()> {
     if settings.base_dir.is_none() {
         let _ = std::fs::remove_dir_all(&folder);
     }
-    println!("tokens per second  {} (reference load)", measured.context("expected to measure the speed")?);
+    println!(
+        "tokens per second  {} (reference load, exact arithmetic)",
+        measured.context("expected to measure the speed")?
+    );
     let url = settings.node.unwrap_or_else(|| "ws://127.0.0.1:9944".to_owned());
     let chain = runtime()?.block_on(attune_chain_client::Chain::connect(&url))?;
     let identity = chain.identity();

@@ -9,10 +9,8 @@
 //! daemon waits until the node has no transaction of its key outside finalized blocks.
 
 use attune_chain_client::{
-    json::text,
     primitives::{
         hashing::blake2_256_parts,
-        job::ArithmeticMode,
         machine::{JobState, Phase},
         Balance, BlockNumber, JobId,
     },
@@ -221,9 +219,8 @@ fn clean_up(chain: &ChainView, job: JobId, mine: &LocalJob) -> Option<Duty> {
 /// What this provider asks for a job that it can do; `None` if it cannot or may not.
 pub fn price(chain: &ChainView, policy: &Policy, view: &JobView) -> Option<Balance> {
     let (job, me) = (&view.job, &chain.me);
-    let ArithmeticMode::ClassExact { class } = &job.spec.mode;
-    let fits = text(class) == policy.class
-        && me.profile.class == *class
+    let fits = policy.computes(&job.spec.mode)
+        && me.profile.computes(&job.spec.mode)
         && job.spec.engine_version == policy.engine_version
         && job.spec.provider.is_none_or(|chosen| chosen == me.account);
     let is_own = job.customer == me.account || job.customer == me.operator;
@@ -265,7 +262,7 @@ fn accept(
         |account: &AccountId| blake2_256_parts(&[b"attune:accept", &job.id.to_le_bytes(), &account.0]);
     let mine = place(&chain.me.account);
     let before = chain.providers.iter().filter(|other| {
-        other.active && other.profile.class == chain.me.profile.class && place(&other.account) < mine
+        other.active && other.profile.computes(&job.spec.mode) && place(&other.account) < mine
     });
     let wait = match job.spec.provider {
         Some(_) => 0,

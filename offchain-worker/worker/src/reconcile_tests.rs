@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use attune_chain_client::{
     primitives::{
+        job::{ArithmeticMode, BaseFormat},
         machine::{Failure, JobState, Phase},
         proof::TrainingRecord,
         provider::{Hardware, ProviderProfile},
@@ -37,6 +38,7 @@ fn provider(account: AccountId, operator: AccountId) -> ProviderInfo {
             name: Default::default(),
             endpoint: b"http://127.0.0.1:1".to_vec().try_into().unwrap(),
             class: CLASS.as_bytes().to_vec().try_into().unwrap(),
+            exact_version: 1,
             hardware: Hardware { model: Default::default(), accelerators: 0, memory_mib: 1 },
             // One planck a second.
             price_per_gpu_hour: 3_600,
@@ -154,7 +156,14 @@ pub(crate) fn pruned(trained_by: AccountId) -> ChainView {
 }
 
 fn policy() -> Policy {
-    Policy { class: CLASS.into(), engine_version: 1, price_floor: 0, max_jobs: 1, push_others: true }
+    Policy {
+        class: CLASS.into(),
+        exact_version: 1,
+        engine_version: 1,
+        price_floor: 0,
+        max_jobs: 1,
+        push_others: true,
+    }
 }
 
 pub(crate) fn local(inputs: Inputs, trained: u32) -> LocalView {
@@ -224,10 +233,49 @@ fn an_open_job_that_fits_is_accepted_at_its_quote() {
     assert_eq!(duties(&chain, &LocalView::default()), [Duty::Accept { job: JOB }]);
 }
 
+fn set_mode(chain: &mut ChainView, mode: ArithmeticMode) {
+    chain.jobs.get_mut(&JOB).unwrap().job.spec.mode = mode;
+}
+
+fn class_exact(class: &str) -> ArithmeticMode {
+    ArithmeticMode::ClassExact { class: class.as_bytes().to_vec().try_into().unwrap() }
+}
+
+#[test]
+fn a_job_in_any_arithmetic_that_the_worker_computes_is_accepted() {
+    let modes = [BaseFormat::W8, BaseFormat::W4].map(|base| ArithmeticMode::Exact { version: 1, base });
+    for mode in modes.into_iter().chain([class_exact(CLASS)]) {
+        let mut chain = chain(job(JobState::Open));
+        set_mode(&mut chain, mode.clone());
+        assert_eq!(duties(&chain, &LocalView::default()), [Duty::Accept { job: JOB }], "{mode:?}");
+    }
+}
+
 #[test]
 fn an_open_job_that_does_not_fit_is_left_alone() {
     let cases: Vec<(&str, Box<dyn Fn(&mut ChainView)>)> = vec![
-        ("another class", Box::new(|c| c.me.profile.class = b"other".to_vec().try_into().unwrap())),
+        ("a profile without exact arithmetic", Box::new(|c| c.me.profile.exact_version = 0)),
+        (
+            "another version of exact arithmetic",
+            Box::new(|c| {
+                c.me.profile.exact_version = 2;
+                set_mode(c, ArithmeticMode::Exact { version: 2, base: BaseFormat::W8 });
+            }),
+        ),
+        (
+            "another class than the profile's",
+            Box::new(|c| {
+                set_mode(c, class_exact(CLASS));
+                c.me.profile.class = b"other".to_vec().try_into().unwrap();
+            }),
+        ),
+        (
+            "another class than the process is pinned to",
+            Box::new(|c| {
+                set_mode(c, class_exact("other"));
+                c.me.profile.class = b"other".to_vec().try_into().unwrap();
+            }),
+        ),
         ("another engine", Box::new(|c| c.jobs.get_mut(&JOB).unwrap().job.spec.engine_version = 2)),
         ("a price below the quote", Box::new(|c| c.jobs.get_mut(&JOB).unwrap().job.spec.max_price = 7_679)),
         (

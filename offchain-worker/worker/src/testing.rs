@@ -5,7 +5,7 @@ use attune_chain_client::{
     types::Spec,
 };
 
-/// The class of the specification below.
+/// An execution class.
 pub(crate) const CLASS: &str = "cpu-torch2.11.0-avx2-t1-f32";
 
 /// Half of the price, without a dependency on the arithmetic crate: its encoding is that of a `u32`.
@@ -39,7 +39,7 @@ pub(crate) fn spec() -> Spec {
             beta2_micro: 999_000,
             epsilon_pico: 10_000,
         },
-        mode: ArithmeticMode::ClassExact { class: CLASS.as_bytes().to_vec().try_into().expect("fits, qed") },
+        mode: ArithmeticMode::Exact { version: 1, base: BaseFormat::W8 },
         engine_version: 1,
         seed: 7,
         steps_per_segment: 5,

@@ -1,15 +1,16 @@
-//! The real trainer behind [`Trainer`]: `attune_trainer` with libtorch.
+//! The real trainer behind [`Trainer`]: `attune_trainer`, in the arithmetic that the job asks for.
 
 use std::{ops::ControlFlow, path::Path};
 
 use attune_chain_client::{
-    primitives::job::{Method, Schedule as SpecSchedule},
+    json::text,
+    primitives::job::{ArithmeticMode, BaseFormat as SpecBase, Method, Schedule as SpecSchedule},
     types::Spec,
     H256,
 };
 use attune_trainer::{
-    data::PackedData, lora::LoraConfig, optimizer::AdamWConfig, schedule::Schedule, Arithmetic, Error,
-    ExecutionClass, Session, SessionInputs, TrainConfig,
+    arithmetic::EXACT_VERSION, data::PackedData, lora::LoraConfig, optimizer::AdamWConfig,
+    schedule::Schedule, Arithmetic, BaseFormat, Error, ExecutionClass, Session, SessionInputs, TrainConfig,
 };
 
 use crate::engine::{SegmentOutcome, Step, TrainError, Trainer, Training, TrainingJob};
@@ -48,7 +49,8 @@ pub fn train_config(spec: &Spec) -> TrainConfig {
     }
 }
 
-/// `attune_trainer`, pinned to one execution class.
+/// `attune_trainer`: exact arithmetic, with as many threads as the execution class has, and libtorch's binary32 in that
+/// class, to which it is pinned.
 #[derive(Clone, Copy, Debug)]
 pub struct TorchTrainer {
     class: ExecutionClass,
@@ -69,21 +71,44 @@ impl TorchTrainer {
         self.class
     }
 
-    fn inputs(&self, job: &TrainingJob) -> SessionInputs {
-        SessionInputs {
+    /// The arithmetic of a job, if it is one of this trainer's. What it cannot compute is refused: a result in another
+    /// arithmetic would be a wrong one, and a verdict on it a false one.
+    fn arithmetic(&self, mode: &ArithmeticMode) -> Result<Arithmetic, TrainError> {
+        match mode {
+            ArithmeticMode::Exact { version: EXACT_VERSION, base } => Ok(Arithmetic::Exact(match base {
+                SpecBase::W8 => BaseFormat::W8,
+                SpecBase::W4 => BaseFormat::W4,
+            })),
+            ArithmeticMode::Exact { version, .. } => Err(TrainError::Machine(format!(
+                "the job is in version {version} of exact arithmetic, this worker computes version {EXACT_VERSION}; \
+                 take the release that computes it"
+            ))),
+            ArithmeticMode::ClassExact { class } if text(class) == self.class.to_string() => {
+                Ok(Arithmetic::Float(self.class))
+            }
+            ArithmeticMode::ClassExact { class } => Err(TrainError::Machine(format!(
+                "the job is in execution class {}, this worker is pinned to {}; start it with --class",
+                text(class),
+                self.class
+            ))),
+        }
+    }
+
+    fn inputs(&self, job: &TrainingJob) -> Result<SessionInputs, TrainError> {
+        Ok(SessionInputs {
             model_dir: job.model_dir.clone(),
             data_dir: job.data_dir.clone(),
             config: train_config(&job.spec),
-            arithmetic: Arithmetic::Float(self.class),
+            arithmetic: self.arithmetic(&job.spec.mode)?,
             threads: self.class.threads() as usize,
-        }
+        })
     }
 }
 
 impl Trainer for TorchTrainer {
     fn open(&self, job: &TrainingJob, checkpoint: Option<&Path>) -> Result<Box<dyn Training>, TrainError> {
+        let inputs = self.inputs(job)?;
         check_data(job)?;
-        let inputs = self.inputs(job);
         let session = match checkpoint {
             Some(path) => Session::resume(&inputs, path),
             None => Session::start(&inputs),
@@ -191,6 +216,26 @@ mod tests {
             [1, 3],
             "held-out loss is measured at each milestone's end"
         );
+    }
+
+    #[test]
+    fn the_job_decides_the_arithmetic_and_what_is_not_computed_here_is_refused() {
+        let trainer = TorchTrainer { class: testing::CLASS.parse().unwrap() };
+        let class =
+            |name: &str| ArithmeticMode::ClassExact { class: name.as_bytes().to_vec().try_into().unwrap() };
+        let exact = |version| ArithmeticMode::Exact { version, base: SpecBase::W4 };
+        assert_eq!(trainer.arithmetic(&exact(EXACT_VERSION)), Ok(Arithmetic::Exact(BaseFormat::W4)));
+        assert_eq!(trainer.arithmetic(&class(testing::CLASS)), Ok(Arithmetic::Float(trainer.class)));
+        for (mode, part) in [
+            (exact(EXACT_VERSION + 1), "version 2 of exact arithmetic"),
+            (class("cpu-torch2.11.0-avx2-t9-f32"), "avx2-t9-f32, this worker is pinned to"),
+        ] {
+            let refused = trainer.arithmetic(&mode).unwrap_err();
+            assert!(
+                matches!(&refused, TrainError::Machine(text) if text.contains(part)),
+                "an auditor that cannot compute it must not vote: {refused:?}"
+            );
+        }
     }
 
     #[test]

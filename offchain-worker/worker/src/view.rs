@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use attune_chain_client::{
-    primitives::{machine::JobState, proof::SegmentCommitment, Balance, BlockNumber, JobId},
+    json::text,
+    primitives::{
+        job::ArithmeticMode, machine::JobState, proof::SegmentCommitment, Balance, BlockNumber, JobId,
+    },
     types::{AuditInfo, Constants, DrawInfo, JobInfo, ModelInfo, ProviderInfo, RecordInfo, ResultInfo},
     AccountId, Result, View,
 };
@@ -184,6 +187,8 @@ pub struct LocalView {
 pub struct Policy {
     /// The execution class that this process is pinned to.
     pub class: String,
+    /// The version of exact arithmetic that the trainer computes.
+    pub exact_version: u16,
     /// The version of the trainer's numerical behaviour.
     pub engine_version: u32,
     /// Never asks for less than this for a job, in planck.
@@ -192,4 +197,14 @@ pub struct Policy {
     pub max_jobs: u32,
     /// Pushes passed deadlines of jobs that it is no party to, some blocks after the parties could have.
     pub push_others: bool,
+}
+
+impl Policy {
+    /// True if this process can train and audit in `mode`, whatever the provider's profile says.
+    pub fn computes(&self, mode: &ArithmeticMode) -> bool {
+        match mode {
+            ArithmeticMode::ClassExact { class } => text(class) == self.class,
+            ArithmeticMode::Exact { version, .. } => *version == self.exact_version,
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! Whole jobs on a development node: an honest one with a worker that is killed in between, and a cheat.
+//! Whole jobs on a development node: an honest one in exact arithmetic with a worker that is killed in between, and a
+//! cheat in class-exact arithmetic.
 
 #[allow(unreachable_pub, reason = "a module of one test")]
 mod network;
@@ -20,7 +21,7 @@ use attune_worker::{
     torch::TorchTrainer,
     RequestSigner, Worker, WorkerConfig,
 };
-use network::{until, Customer, Network, CLASS};
+use network::{class_exact, exact, until, Customer, Network, CLASSES};
 
 /// The states in which a job is alive.
 fn is_over(state: JobState) -> bool {
@@ -30,11 +31,13 @@ fn is_over(state: JobState) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_trained_audited_paid_and_recorded_although_its_worker_is_killed_twice() {
     let network = Network::start().await;
-    let mut workers: Vec<_> = (1..=3).map(|number| network.worker(number)).collect();
-    let provider = network.register(1).await;
-    network.register(2).await;
-    network.register(3).await;
-    let customer = Customer::new(&network, Some(provider), 2).await;
+    // Three workers of three classes: in exact arithmetic each can audit what any other trained.
+    let mut workers: Vec<_> =
+        (1..).zip(CLASSES).map(|(number, class)| network.worker(number, class)).collect();
+    let provider = network.register(1, CLASSES[0]).await;
+    network.register(2, CLASSES[1]).await;
+    network.register(3, CLASSES[2]).await;
+    let customer = Customer::new(&network, Some(provider), 2, exact()).await;
     let before = network.chain.finalized().await.unwrap().balance(&customer.submitter.id()).await.unwrap();
     let job = customer.order().await;
     until("the job to be assigned", 60, || async {
@@ -43,7 +46,7 @@ async fn a_job_is_trained_audited_paid_and_recorded_although_its_worker_is_kille
     .await;
     // Killed while it waits for the inputs.
     workers[0].kill();
-    workers[0] = network.worker(1);
+    workers[0] = network.worker(1, CLASSES[0]);
     customer.upload(&network.endpoint(1).await).await;
     until("the first commitment", 120, || async {
         let view = network.chain.finalized().await.unwrap();
@@ -52,7 +55,7 @@ async fn a_job_is_trained_audited_paid_and_recorded_although_its_worker_is_kille
     .await;
     // Killed while it trains and commits.
     workers[0].kill();
-    workers[0] = network.worker(1);
+    workers[0] = network.worker(1, CLASSES[0]);
     let ended = until("the job to end", 300, || async {
         let job = network.job(job).await;
         is_over(job.state).then_some(job)
@@ -100,7 +103,7 @@ async fn a_job_is_trained_audited_paid_and_recorded_although_its_worker_is_kille
     let view = network.chain.finalized().await.unwrap();
     assert!(view.job(job).await.unwrap().is_none() && view.record(job).await.unwrap().is_some());
     workers[0].kill();
-    workers[0] = network.worker(1);
+    workers[0] = network.worker(1, CLASSES[0]);
     let fetch = async |uri: &str| {
         let peers = [network.endpoint(1).await.parse().unwrap()];
         // A store of its own: what is there already would not be asked for.
@@ -155,30 +158,31 @@ fn lie(mut root: H256) -> H256 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_reports_a_wrong_result_loses_its_bond_and_its_pay() {
+async fn a_provider_that_reports_a_wrong_result_in_its_class_loses_its_bond_and_its_pay() {
     let network = Network::start().await;
-    let _honest: Vec<_> = (2..=4).map(|number| network.worker(number)).collect();
+    let class = CLASSES[0];
+    let _honest: Vec<_> = (2..=4).map(|number| network.worker(number, class)).collect();
     let config = WorkerConfig {
         node: network.url.clone(),
         base_dir: network.worker_dir(1),
         account: Account::dev("//Provider1//operator").unwrap(),
         bind: "127.0.0.1:0".parse().unwrap(),
         public_url: None,
-        class: CLASS.into(),
+        class: class.into(),
         price_floor: 0,
         max_jobs: 1,
         push_others: true,
     };
-    let trainer = Arc::new(Cheat(TorchTrainer::pin(CLASS.parse().unwrap()).unwrap()));
+    let trainer = Arc::new(Cheat(TorchTrainer::pin(class.parse().unwrap()).unwrap()));
     let cheat = Worker::set_up(config, trainer, 1_000).await.unwrap();
     let endpoint = cheat.endpoint().to_owned();
     let cheating = tokio::spawn(cheat.run(std::future::pending()));
-    let provider = network.register(1).await;
+    let provider = network.register(1, class).await;
     for number in 2..=4 {
-        network.register(number).await;
+        network.register(number, class).await;
     }
     let stake = network.chain.finalized().await.unwrap().pool(&provider).await.unwrap().unwrap().self_bond;
-    let customer = Customer::new(&network, Some(provider), 1).await;
+    let customer = Customer::new(&network, Some(provider), 1, class_exact(class)).await;
     let job = customer.order().await;
     until("the job to be assigned", 60, || async {
         (network.job(job).await.state != JobState::Open).then_some(())

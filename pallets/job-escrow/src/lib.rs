@@ -12,8 +12,8 @@
 //!   parties act, afterwards anyone may push it ([`Call::enforce_deadline`]).
 //! * To create a job takes the maximum price, the audit budget (every first-round audit, and
 //!   [`Config::CommitteeReserve`] more a milestone) and a deposit, all on hold.
-//! * The first provider of the right execution class that names a price at or under the maximum gets the job, or only
-//!   the provider that the customer chose. Neither the customer nor its accounts as provider may take it. What the
+//! * The first provider who computes in the job's arithmetic and names a price at or under the maximum gets the job, or
+//!   only the provider that the customer chose. Neither the customer nor its accounts as provider may take it. What the
 //!   price leaves of the maximum goes back at once. The provider's bond is sized from the audit odds and locked in
 //!   its pool.
 //! * A milestone is paid when it is verified, once. The last one gets what rounding left. A payee that can't receive
@@ -325,8 +325,8 @@ pub mod pallet {
         InvalidPrice,
         /// The audit fee is below [`Config::MinAuditFee`].
         AuditFeeTooLow,
-        /// The execution class is empty.
-        InvalidClass,
+        /// The arithmetic names nothing: an empty execution class, or version 0 of exact arithmetic.
+        InvalidArithmetic,
         /// The customer's free balance doesn't cover price, audit fees and deposit.
         InsufficientBalance,
         /// The caller is not the customer of this job.
@@ -339,8 +339,8 @@ pub mod pallet {
         SelfDealing,
         /// The customer chose another provider.
         NotChosenProvider,
-        /// The provider's execution class is not the job's.
-        WrongClass,
+        /// The provider doesn't compute in the job's arithmetic.
+        WrongArithmetic,
         /// The job's state doesn't allow this.
         NotAllowedInState,
         /// The deadline of the job's state is over.

@@ -1,7 +1,7 @@
 //! The calls of customers and providers: from the order to the start, and the ways out.
 
 use attune_primitives::{
-    job::{ArithmeticMode, JobSpec, JobTiming, SpecError},
+    job::{JobSpec, JobTiming, SpecError},
     machine::{self, Action, JobState},
     odds,
     traits::{Assignment, ProofOfTraining, Providers},
@@ -71,7 +71,7 @@ impl<T: Config> Pallet<T> {
             SpecError::HyperParameters => Error::<T>::InvalidHyperParameters,
             SpecError::Timing => Error::<T>::InvalidTiming,
             SpecError::Price => Error::<T>::InvalidPrice,
-            SpecError::Class => Error::<T>::InvalidClass,
+            SpecError::Arithmetic => Error::<T>::InvalidArithmetic,
         })?;
         let JobTiming { open_blocks, start_blocks, milestone_blocks } = spec.timing;
         let longest = open_blocks.max(start_blocks).max(milestone_blocks);
@@ -81,8 +81,7 @@ impl<T: Config> Pallet<T> {
         if let Some(chosen) = &spec.provider {
             ensure!(*chosen != customer, Error::<T>::SelfDealing);
             let view = T::Providers::provider(chosen).ok_or(Error::<T>::UnknownProvider)?;
-            let ArithmeticMode::ClassExact { class } = &spec.mode;
-            ensure!(view.profile.class == *class, Error::<T>::WrongClass);
+            ensure!(view.profile.computes(&spec.mode), Error::<T>::WrongArithmetic);
         }
 
         let audit_budget = Self::audit_budget(&spec).ok_or(Error::<T>::ArithmeticOverflow)?;
@@ -135,8 +134,7 @@ impl<T: Config> Pallet<T> {
             job.spec.provider.as_ref().is_none_or(|chosen| *chosen == provider),
             Error::<T>::NotChosenProvider
         );
-        let ArithmeticMode::ClassExact { class } = &job.spec.mode;
-        ensure!(view.profile.class == *class, Error::<T>::WrongClass);
+        ensure!(view.profile.computes(&job.spec.mode), Error::<T>::WrongArithmetic);
         ensure!(price > 0 && price <= job.spec.max_price, Error::<T>::InvalidPrice);
 
         let from = job.state;

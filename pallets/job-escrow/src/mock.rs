@@ -170,6 +170,7 @@ impl Providers<AccountId> for Registry {
             name: text("someone"),
             endpoint: text("http://127.0.0.1:1"),
             class: class_of(*provider)?,
+            exact_version: u16::from(*provider != BOB),
             hardware: Hardware { model: text("EPYC"), accelerators: 0, memory_mib: 1 },
             price_per_gpu_hour: 7,
             tokens_per_second: 1,
@@ -177,8 +178,9 @@ impl Providers<AccountId> for Registry {
         Some(ProviderView { profile, commission: Permill::from_percent(5), operator: provider + 10 })
     }
 
-    fn active_of_class(class: &ExecutionClass) -> Vec<(AccountId, Balance)> {
-        (1..10).filter(|id| class_of(*id).as_ref() == Some(class)).map(|id| (id, STAKE)).collect()
+    fn active_for(mode: &ArithmeticMode) -> Vec<(AccountId, Balance)> {
+        let able = |id: &AccountId| Self::provider(id).is_some_and(|view| view.profile.computes(mode));
+        (1..10).filter(able).map(|id| (id, STAKE)).collect()
     }
 
     fn pool_account(provider: &AccountId) -> AccountId {

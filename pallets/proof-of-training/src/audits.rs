@@ -7,7 +7,6 @@
 use alloc::vec::Vec;
 
 use attune_primitives::{
-    job::ArithmeticMode,
     machine::{Failure, JobState},
     proof::Verdict,
     trace,
@@ -111,12 +110,12 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Active providers of the job's class, without its provider, its customer, and those who have a slot already.
+    /// Active providers who compute in the job's arithmetic, without its provider, its customer, and those who have a
+    /// slot already.
     fn candidates(view: &ViewOf<T>, slots: &[Slot<T::AccountId>]) -> Candidates<T> {
-        let ArithmeticMode::ClassExact { class } = &view.spec.mode;
         let trained = view.assignment.as_ref().map(|assignment| assignment.provider.clone());
         let of_customer = T::Providers::provider_of_operator(&view.customer);
-        let mut candidates = T::Providers::active_of_class(class);
+        let mut candidates = T::Providers::active_for(&view.spec.mode);
         candidates.retain(|(candidate, _)| {
             *candidate != view.customer
                 && of_customer.as_ref() != Some(candidate)

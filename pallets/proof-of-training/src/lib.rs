@@ -13,8 +13,8 @@
 //!    and its metrics. The last segment of a milestone tells job-escrow, which moves the deadline on.
 //! 2. Once there is randomness from an epoch that began after the milestone's commitment (and at least
 //!    `FinalityMargin` blocks after it), anyone can have the audits drawn: the segments evenly, and the auditors of
-//!    each by stake, among the active providers of the job's execution class. The job's provider and its customer
-//!    are never drawn.
+//!    each by stake, among the active providers who compute in the job's arithmetic. The job's provider and its
+//!    customer are never drawn.
 //! 3. Auditors commit to what they found. When all have, or the deadline has passed and one has, the provider opens its
 //!    trace; then the auditors reveal. Equal end root and trace are a match. The metrics that the provider reported are
 //!    part of the trace that counts, so a false metric is a mismatch. An auditor that could not get the inputs reveals
@@ -34,7 +34,9 @@
 //! * The committee works with the trace in the open, as do auditors who are redrawn after it was opened: a lazy
 //!   member could vote "match" without working. Its vote must then agree with two thirds of the others to do harm.
 //! * The committee and the redrawn are drawn with the randomness of the moment; whoever reveals last can foresee them.
-//! * In a class with few providers the first round may be all there is, and one voice may decide.
+//! * Exact arithmetic is checked like class-exact arithmetic: a dispute ends in a committee's vote. It makes the
+//!   committee's members many, and what they vote on the same everywhere; it doesn't replace them yet.
+//! * Where few providers compute in an arithmetic the first round may be all there is, and one voice may decide.
 //! * Auditors who committed are not paid when the provider never opens its trace: nothing shows that they worked.
 //! * A record lists at most [`MAX_AUDIT_ENTRIES`] answers; events tell all.
 //!
@@ -464,7 +466,7 @@ pub mod pallet {
         AlreadyDrawn,
         /// No randomness yet from an epoch that began after the commitment was final; try again in the next epoch.
         RandomnessTooOld,
-        /// No active provider of the job's class but its provider and its customer.
+        /// No active provider computes in the job's arithmetic but its provider and its customer.
         NoEligibleAuditors,
         /// The audit has no room for further auditors.
         TooManySlots,

@@ -41,6 +41,7 @@ fn profile() -> ProviderProfile {
         name: longest::<64>().try_into().unwrap_or_default(),
         endpoint: longest::<128>().try_into().unwrap_or_default(),
         class: longest::<64>().try_into().unwrap_or_default(),
+        exact_version: 1,
         hardware: Hardware {
             model: longest::<64>().try_into().unwrap_or_default(),
             accelerators: 8,

@@ -120,6 +120,7 @@ pub(crate) fn profile() -> ProviderProfile {
         name: bytes("Alice's garage").try_into().expect("the name is short, qed"),
         endpoint: bytes("http://127.0.0.1:9000").try_into().expect("the endpoint is short, qed"),
         class: bytes("cpu-a").try_into().expect("the class is short, qed"),
+        exact_version: 1,
         hardware: Hardware {
             model: bytes("EPYC").try_into().expect("the model is short, qed"),
             accelerators: 0,

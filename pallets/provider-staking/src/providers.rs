@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use attune_primitives::{
-    job::ExecutionClass,
+    job::ArithmeticMode,
     provider::{ProviderProfile, ProviderView},
     traits::{AuditOutcome, Providers as ProvidersApi, Slashed},
     Balance, BlockNumber, JobId,
@@ -223,11 +223,11 @@ impl<T: Config> ProvidersApi<T::AccountId> for Pallet<T> {
         Self::provider_view(provider)
     }
 
-    fn active_of_class(class: &ExecutionClass) -> Vec<(T::AccountId, Balance)> {
-        let of_class = |id: &T::AccountId| Providers::<T>::get(id).is_some_and(|p| &p.profile.class == class);
+    fn active_for(mode: &ArithmeticMode) -> Vec<(T::AccountId, Balance)> {
+        let able = |id: &T::AccountId| Providers::<T>::get(id).is_some_and(|p| p.profile.computes(mode));
         ProviderIds::<T>::get()
             .into_iter()
-            .filter(|id| of_class(id) && Self::takes_work(id))
+            .filter(|id| able(id) && Self::takes_work(id))
             .map(|id| {
                 let stake = Self::stake_of(&id);
                 (id, stake)

@@ -11,6 +11,7 @@ use std::{
 use anyhow::{bail, Context};
 use attune_trainer::{
     data::PackedData,
+    dequantise::dequantise,
     evaluate::held_out_loss,
     files::{write_safetensors, TensorBytes},
     lora::LoraConfig,
@@ -19,7 +20,7 @@ use attune_trainer::{
     parameters::{bytes, values},
     peft,
     schedule::Schedule,
-    Arithmetic, ExecutionClass, SegmentReport, Session, SessionInputs, TrainConfig,
+    Arithmetic, BaseFormat, ExecutionClass, SegmentReport, Session, SessionInputs, TrainConfig,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -50,6 +51,8 @@ enum Command {
     Logits(Logits),
     /// Adds an adapter into the weights of its model.
     Merge(Merge),
+    /// Writes the base model as exact arithmetic sees it: its matrices in 8 or 4 bits, written as binary32.
+    Dequantise(Dequantise),
     /// Shows the full name of the arithmetic.
     Arithmetic,
 }
@@ -167,6 +170,25 @@ struct Merge {
     out: PathBuf,
 }
 
+#[derive(Args)]
+struct Dequantise {
+    /// Hugging Face directory of the base model.
+    #[arg(long)]
+    model: PathBuf,
+    /// How exact arithmetic holds it.
+    #[arg(long, value_enum, default_value_t = BaseName::W8)]
+    base: BaseName,
+    /// Folder to write the model into; configuration and tokenizer are copied along.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum BaseName {
+    W8,
+    W4,
+}
+
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let arithmetic = match arguments.arithmetic.as_str() {
@@ -183,6 +205,13 @@ fn main() -> anyhow::Result<()> {
         Command::Evaluate(evaluate) => evaluate.run(),
         Command::Logits(logits) => logits.run(),
         Command::Merge(merge) => merge.run(),
+        Command::Dequantise(Dequantise { model, base, out }) => {
+            let base = match base {
+                BaseName::W8 => BaseFormat::W8,
+                BaseName::W4 => BaseFormat::W4,
+            };
+            Ok(dequantise(&model, base, &out)?)
+        }
         Command::Arithmetic => {
             println!("{arithmetic}");
             Ok(())

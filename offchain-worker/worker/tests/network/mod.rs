@@ -18,6 +18,7 @@ use attune_chain_client::{
 };
 use attune_store::{FetchLimits, Fetcher, LocalStore, Url};
 use attune_trainer::{
+    arithmetic::EXACT_VERSION,
     data::{PackedData, Split, IGNORE},
     pretrain::{PretrainConfig, Pretraining},
     spec::ModelSpec,
@@ -26,8 +27,9 @@ use attune_worker::RequestSigner;
 
 /// One token.
 pub const ATT: u128 = 1_000_000_000_000;
-/// The class of all workers here.
-pub const CLASS: &str = "cpu-torch2.11.0-avx2-t1-f32";
+/// Execution classes, which differ in their number of threads: an exact job doesn't care, a class-exact one does.
+pub const CLASSES: [&str; 3] =
+    ["cpu-torch2.11.0-avx2-t1-f32", "cpu-torch2.11.0-avx2-t2-f32", "cpu-torch2.11.0-avx2-t3-f32"];
 
 /// A process that ends with the test.
 pub struct Process(Child);
@@ -132,13 +134,13 @@ impl Network {
         self.dir.path().join(format!("worker{number}"))
     }
 
-    /// Starts the worker's binary for provider `number`.
-    pub fn worker(&self, number: u32) -> Process {
+    /// Starts the worker's binary for provider `number`, pinned to a class.
+    pub fn worker(&self, number: u32, class: &str) -> Process {
         let dir = self.worker_dir(number);
         std::fs::create_dir_all(&dir).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_attune-worker"));
         command
-            .args(["run", "--node", &self.url, "--class", CLASS, "--base-dir"])
+            .args(["run", "--node", &self.url, "--class", class, "--base-dir"])
             .arg(&dir)
             .args(["--dev-key", &format!("//Provider{number}//operator")]);
         let log = self.dir.path().join(format!("worker{number}-{}.log", free_port()));
@@ -157,15 +159,16 @@ impl Network {
         .await
     }
 
-    /// Registers provider `number` with its worker's endpoint.
-    pub async fn register(&self, number: u32) -> AccountId {
+    /// Registers provider `number` with its worker's endpoint and class.
+    pub async fn register(&self, number: u32, class: &str) -> AccountId {
         let endpoint = self.endpoint(number).await;
         let provider = self.submitter(&format!("//Provider{number}"));
         let operator = Account::dev(&format!("//Provider{number}//operator")).unwrap().id();
         let profile = ProviderProfile {
             name: format!("Provider {number}").into_bytes().try_into().unwrap(),
             endpoint: endpoint.into_bytes().try_into().unwrap(),
-            class: CLASS.as_bytes().to_vec().try_into().unwrap(),
+            class: class.as_bytes().to_vec().try_into().unwrap(),
+            exact_version: EXACT_VERSION,
             hardware: Hardware {
                 model: b"test".to_vec().try_into().unwrap(),
                 accelerators: 0,
@@ -195,7 +198,12 @@ pub struct Customer {
 impl Customer {
     /// Makes a tiny model and data, registers the model, and writes the specification of a job for one provider: two
     /// milestones of two segments of two steps.
-    pub async fn new(network: &Network, provider: Option<AccountId>, auditors: u8) -> Self {
+    pub async fn new(
+        network: &Network,
+        provider: Option<AccountId>,
+        auditors: u8,
+        mode: ArithmeticMode,
+    ) -> Self {
         let submitter = network.submitter("//Customer");
         let dir = network.dir.path().join("customer");
         let store = LocalStore::open(dir.join("store")).unwrap();
@@ -227,7 +235,7 @@ impl Customer {
             })
             .unwrap();
         let bytes = size(&root);
-        let spec = specification(id, &data, H256(root.into()), bytes, provider, auditors);
+        let spec = specification(id, &data, H256(root.into()), bytes, provider, auditors, mode);
         spec.validate().unwrap();
         let signer = Arc::new(RequestSigner(submitter.account().clone()));
         let fetcher = Fetcher::new(store, signer, FetchLimits::default()).unwrap();
@@ -306,11 +314,22 @@ fn packed() -> PackedData {
     };
     PackedData {
         train: split(12, 0),
-        held_out: split(4, 30),
+        // Tokens that are trained on: what a few steps teach carries no further.
+        held_out: split(4, 4),
         sequence_length: length,
         vocab_size: 64,
         tokenizer_blake3: "0".repeat(64),
     }
+}
+
+/// Exact arithmetic with a base in eight bits.
+pub fn exact() -> ArithmeticMode {
+    ArithmeticMode::Exact { version: EXACT_VERSION, base: BaseFormat::W8 }
+}
+
+/// Class-exact arithmetic.
+pub fn class_exact(class: &str) -> ArithmeticMode {
+    ArithmeticMode::ClassExact { class: class.as_bytes().to_vec().try_into().unwrap() }
 }
 
 /// A share of the price, without a dependency on the arithmetic crate: its encoding is that of a `u32`.
@@ -325,6 +344,7 @@ fn specification(
     bytes: u64,
     provider: Option<AccountId>,
     auditors: u8,
+    mode: ArithmeticMode,
 ) -> Spec {
     let milestone = || Milestone { segments: 2, share: share(500_000) };
     JobSpec {
@@ -350,7 +370,7 @@ fn specification(
             beta2_micro: 999_000,
             epsilon_pico: 10_000,
         },
-        mode: ArithmeticMode::ClassExact { class: CLASS.as_bytes().to_vec().try_into().unwrap() },
+        mode,
         engine_version: attune_trainer::ENGINE_VERSION,
         seed: 7,
         steps_per_segment: 2,

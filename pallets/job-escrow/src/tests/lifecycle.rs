@@ -1,6 +1,7 @@
 //! How a job moves, and who may move it when.
 
 use attune_primitives::{
+    job::{ArithmeticMode, BaseFormat},
     machine::{Failure, JobState, Phase},
     traits::JobEscrow,
     JobId,
@@ -81,7 +82,24 @@ fn a_job_that_nobody_wants_expires() {
 fn a_provider_of_another_class_is_refused() {
     ExtBuilder::build_and_execute(|| {
         let id = create();
-        assert_noop!(Escrow::accept_job(signed(BOB_KEY), id, PRICE), Refused::WrongClass);
+        assert_noop!(Escrow::accept_job(signed(BOB_KEY), id, PRICE), Refused::WrongArithmetic);
+    });
+}
+
+#[test]
+fn exact_arithmetic_is_for_all_who_compute_its_version() {
+    ExtBuilder::build_and_execute(|| {
+        let order = |version| {
+            let mut exact = spec();
+            exact.mode = ArithmeticMode::Exact { version, base: BaseFormat::W8 };
+            let id = NextJobId::<Test>::get();
+            assert_ok!(Escrow::create_job(signed(CUSTOMER), exact));
+            id
+        };
+        let (first, second) = (order(1), order(2));
+        assert_noop!(Escrow::accept_job(signed(BOB_KEY), first, PRICE), Refused::WrongArithmetic);
+        assert_noop!(Escrow::accept_job(signed(ALICE_KEY), second, PRICE), Refused::WrongArithmetic);
+        assert_ok!(Escrow::accept_job(signed(ALICE_KEY), first, PRICE));
     });
 }
 
@@ -136,7 +154,7 @@ fn a_chosen_provider_must_exist_and_be_of_the_class() {
         chosen.provider = Some(ZOE);
         assert_noop!(Escrow::create_job(signed(CUSTOMER), chosen.clone()), Refused::UnknownProvider);
         chosen.provider = Some(BOB);
-        assert_noop!(Escrow::create_job(signed(CUSTOMER), chosen), Refused::WrongClass);
+        assert_noop!(Escrow::create_job(signed(CUSTOMER), chosen), Refused::WrongArithmetic);
     });
 }
 

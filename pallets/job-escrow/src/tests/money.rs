@@ -79,7 +79,7 @@ fn a_specification_that_breaks_a_rule_is_refused() {
         let classless = attune_primitives::job::ArithmeticMode::ClassExact { class: Default::default() };
         let mut bad = spec();
         bad.mode = classless;
-        assert_noop!(Escrow::create_job(signed(CUSTOMER), bad), Refused::InvalidClass);
+        assert_noop!(Escrow::create_job(signed(CUSTOMER), bad), Refused::InvalidArithmetic);
     });
 }
 

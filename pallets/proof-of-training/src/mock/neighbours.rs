@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use attune_primitives::{
-    job::{ExecutionClass, JobSpec},
+    job::{ArithmeticMode, ExecutionClass, JobSpec},
     machine::{self, Action, Failure, JobState, Phase},
     provider::{ProviderProfile, ProviderView},
     traits::{
@@ -99,15 +99,17 @@ impl Providers<AccountId> for Staking {
             name: Default::default(),
             endpoint: Default::default(),
             class: entry.class,
+            exact_version: 0,
             hardware: hardware(),
             price_per_gpu_hour: 7,
             tokens_per_second: 1,
         };
         Some(ProviderView { profile, commission: Permill::zero(), operator: entry.operator })
     }
-    fn active_of_class(class: &ExecutionClass) -> Vec<(AccountId, Balance)> {
+    fn active_for(mode: &ArithmeticMode) -> Vec<(AccountId, Balance)> {
+        let of_mode = |p: &MockProvider| *mode == ArithmeticMode::ClassExact { class: p.class.clone() };
         let all = Registry::get().into_iter();
-        all.filter(|(_, p)| p.active && p.class == *class).map(|(id, p)| (id, p.stake)).collect()
+        all.filter(|(_, p)| p.active && of_mode(p)).map(|(id, p)| (id, p.stake)).collect()
     }
     fn pool_account(provider: &AccountId) -> AccountId {
         *provider

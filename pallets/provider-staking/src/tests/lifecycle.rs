@@ -1,6 +1,10 @@
 //! How providers come, change and go.
 
-use attune_primitives::traits::{AuditOutcome, Providers as ProvidersApi};
+use attune_primitives::{
+    job::{ArithmeticMode, BaseFormat, ExecutionClass},
+    provider::ProviderProfile,
+    traits::{AuditOutcome, Providers as ProvidersApi},
+};
 use frame_support::{assert_noop, assert_ok, traits::fungible::InspectHold};
 use sp_arithmetic::Permill;
 
@@ -176,7 +180,7 @@ fn an_exiting_provider_takes_nothing_new_and_does_not_come_back() {
         assert_noop!(Staking::bond_more(signed(ALICE), 500), Refused::NotActive);
         assert_noop!(Staking::lock_bond(&ALICE, 1, 0), Refused::NotActive);
         assert_noop!(Staking::exit(signed(ALICE)), Refused::AlreadyExiting);
-        assert!(Staking::active_of_class(&profile().class).is_empty());
+        assert!(Staking::active_for(&ArithmeticMode::ClassExact { class: profile().class }).is_empty());
         assert_eq!(pool().unbonding.balance, 5_000);
     });
 }
@@ -232,23 +236,30 @@ fn anyone_may_move_idle_delegators_out_of_an_exiting_pool() {
 }
 
 #[test]
-fn only_active_providers_of_the_class_with_the_least_self_bond_are_listed() {
+fn only_active_providers_who_compute_the_arithmetic_with_the_least_self_bond_are_listed() {
     ExtBuilder::build_and_execute(|| {
-        let class = profile().class;
+        let of_class = |class: &ExecutionClass| ArithmeticMode::ClassExact { class: class.clone() };
+        let class = of_class(&profile().class);
+        let exact = |version| ArithmeticMode::Exact { version, base: BaseFormat::W4 };
         register_bob();
         register_alice(2_000);
         delegate(DAVE, 300);
-        assert_eq!(Staking::active_of_class(&class), [(ALICE, 2_300), (BOB, MIN_SELF_BOND)]);
+        assert_eq!(Staking::active_for(&class), [(ALICE, 2_300), (BOB, MIN_SELF_BOND)]);
         let mut other = profile();
         other.class = b"gpu".to_vec().try_into().expect("the class is short, qed");
         assert_ok!(Staking::set_profile(signed(BOB), other.clone()));
-        assert_eq!(Staking::active_of_class(&class), [(ALICE, 2_300)]);
-        assert_eq!(Staking::active_of_class(&other.class), [(BOB, MIN_SELF_BOND)]);
+        assert_eq!(Staking::active_for(&class), [(ALICE, 2_300)]);
+        assert_eq!(Staking::active_for(&of_class(&other.class)), [(BOB, MIN_SELF_BOND)]);
+        assert_eq!(Staking::active_for(&exact(1)), [(ALICE, 2_300), (BOB, MIN_SELF_BOND)]);
+        assert!(Staking::active_for(&exact(2)).is_empty());
+        assert_ok!(Staking::set_profile(signed(BOB), ProviderProfile { exact_version: 0, ..other.clone() }));
+        assert_eq!(Staking::active_for(&exact(1)), [(ALICE, 2_300)]);
+        assert!(Staking::active_for(&exact(0)).is_empty(), "0 is no version");
         slash(1_001);
-        assert!(Staking::active_of_class(&class).is_empty(), "999 is below the least self-bond");
+        assert!(Staking::active_for(&class).is_empty(), "999 is below the least self-bond");
         assert_noop!(Staking::lock_bond(&ALICE, 1, 1), Refused::SelfBondTooLow);
         assert_ok!(Staking::bond_more(signed(ALICE), 1));
-        assert_eq!(Staking::active_of_class(&class), [(ALICE, 1_300)]);
+        assert_eq!(Staking::active_for(&class), [(ALICE, 1_300)]);
     });
 }
 
