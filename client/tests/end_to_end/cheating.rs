@@ -1,7 +1,5 @@
 //! A provider that submits a wrong result on a real network: it loses its bond and its pay, and the customer loses nothing.
 
-mod support;
-
 use std::{
     ops::ControlFlow,
     path::Path,
@@ -13,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{planck, rows_of, Network, ATT};
 use attune_chain_client::{Account, H256};
 use attune_worker::{
     engine::{SegmentOutcome, Step, TrainError, Trainer, Training, TrainingJob},
@@ -20,7 +19,6 @@ use attune_worker::{
     Worker, WorkerConfig,
 };
 use serde_json::Value;
-use support::{planck, rows_of, Network, ATT};
 
 /// The real trainer, but for one bit of what it claims to have come out.
 struct Cheat(TorchTrainer);

@@ -1,13 +1,11 @@
 //! What people get wrong, and what they are told. Nothing here needs a network.
 
-mod support;
-
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use support::{base_model, rows_of, Profile};
+use crate::support::{base_model, rows_of, Profile};
 
 /// Copies the shipped base model, so that a test can damage it.
 fn copy_of_base(profile: &Profile) -> PathBuf {

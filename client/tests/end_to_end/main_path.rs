@@ -1,10 +1,8 @@
 //! The main job on a real network: three validators, three workers, one customer, and nothing but the `attune` command.
 
-mod support;
-
+use crate::support::{base_model, planck, rows_of, Network, ATT};
 use attune_trainer::{dequantise::dequantise, BaseFormat};
 use serde_json::Value;
-use support::{base_model, planck, rows_of, Network, ATT};
 
 #[test]
 fn a_customer_gets_a_better_model_and_pays_for_verified_work_alone() {
@@ -119,7 +117,7 @@ fn the_adapter_comes_home_and_is_better(network: &Network, record: &Value, held_
 
 fn nobody_else_gets_the_adapter(network: &Network, record: &Value) {
     // Another profile, whose store does not have it yet.
-    let stranger = support::Profile::new();
+    let stranger = crate::support::Profile::new();
     let node = network.profile.json(&["net", "status"])["node_rpc"].as_str().unwrap().to_string();
     let out = stranger.path().join("adapter").display().to_string();
     let job = record["job"].to_string();

@@ -1,7 +1,6 @@
 //! What the tests share: a real network in a folder of its own, driven by the `attune` command alone.
 
-// Each test binary uses its own part of this.
-#![allow(dead_code, unreachable_pub)]
+#![allow(unreachable_pub)]
 
 use std::{
     path::{Path, PathBuf},

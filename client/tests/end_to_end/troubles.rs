@@ -1,12 +1,10 @@
 //! What goes wrong on a real network, and that nothing is lost by it.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{planck, rows_of, wait_until, Network, Profile, ATT};
 use attune_chain_client::{calls, Account, Chain, Submitter, Wait};
 use serde_json::Value;
-use support::{planck, rows_of, wait_until, Network, Profile, ATT};
 
 #[test]
 fn whatever_goes_wrong_the_escrow_returns_and_no_work_is_done_twice() {
