@@ -1,0 +1,138 @@
+//! Cross-entropy against the reference.
+
+use attune_exact::{
+    loss,
+    mantissa::{rows, Width},
+    step::omega,
+    weights::Frozen,
+};
+
+use super::{equal, same, Compared, Source};
+use crate::{
+    device::Device,
+    ops::{CrossEntropy, Epilogue, Faults, HeadGradient, Operand, Scales, Tables, Target},
+};
+
+/// Vocabulary, width, rows.
+const SHAPES: [(usize, usize, usize); 3] = [(1, 3, 2), (50, 16, 5), (777, 20, 4)];
+
+struct Case {
+    head: Frozen,
+    normed: Vec<f32>,
+    targets: Vec<u32>,
+    /// Of the vocabulary's rows, times the reference's rows.
+    logits: Vec<f32>,
+}
+
+fn case(source: &mut Source, (vocabulary, hidden, n): (usize, usize, usize), spread: f32) -> Case {
+    let head = source.w8(vocabulary, hidden);
+    let normed = source.reals(n * hidden, spread);
+    let targets = (0..n).map(|_| source.below(vocabulary) as u32).collect();
+    let x = rows(&normed, hidden, Width::Wide).expect("all is finite, qed");
+    let row = |t: usize| (0..vocabulary).map(move |v| (t, v));
+    let logit = |(t, v)| attune_exact::element::base(x.vector(t), head.row(v));
+    let logits = (0..n).flat_map(row).map(logit).collect();
+    Case { head, normed, targets, logits }
+}
+
+pub(super) fn forward(device: &Device, source: &mut Source) -> Compared {
+    let mut count = 0;
+    for (vocabulary, hidden, n) in SHAPES {
+        for spread in [0.0, 1.0, 100.0] {
+            let Case { head, normed, targets, logits } = case(source, (vocabulary, hidden, n), spread);
+            let expected = loss::forward(&normed, &head, &targets).expect("all is finite, qed");
+            let (z, w) = (device.upload(&logits)?, device.upload(&head.scales)?);
+            let places: Vec<u32> = (0..n as u32).collect();
+            let (targets, places) = (device.upload(&targets)?, device.upload(&places)?);
+            let (mut losses, mut zeta) = (device.zeros(n)?, device.zeros(n)?);
+            let faults = Faults::new(device, 1)?;
+            let from = CrossEntropy {
+                logits: z.all(),
+                w: w.all(),
+                targets: targets.all(),
+                places: places.all(),
+                tokens: n,
+            };
+            let checks = (faults.check(1, 0), faults.check(2, 0));
+            device.cross_entropy(&from, losses.all_mut(), zeta.all_mut(), None, checks)?;
+            let each: Vec<i64> = expected
+                .losses
+                .iter()
+                .map(|loss| attune_exact::real::int(loss * attune_exact::real::pow2(24)))
+                .collect();
+            count += same("losses", &each, &losses.download()?)?;
+            count += equal("sum", &expected.sum, &losses.download()?.iter().sum())?;
+            count += equal("fault", &None, &faults.first()?)?;
+        }
+    }
+    Ok(count + limits(device)?)
+}
+
+/// Logits that are not finite, and a loss that is too large, in the third of four rows; two rows a sequence.
+fn limits(device: &Device) -> Compared {
+    let (vocabulary, n, mut count) = (40, 4, 0);
+    // One logit of 0 far above all others, so that ln Z is 0 and the loss is the target's logit, turned over.
+    let largest = 65_535.99;
+    for bad in [f32::NAN, f32::INFINITY, -65_536.0, -largest] {
+        let mut logits = vec![-1e9; n * vocabulary];
+        (0..n).for_each(|row| logits[row * vocabulary..][..8].fill(0.0));
+        logits[2 * vocabulary + 1..][..7].fill(-1e9);
+        logits[2 * vocabulary + 7] = bad;
+        let (z, w) = (device.upload(&logits)?, device.upload(&vec![0.5; vocabulary])?);
+        let (targets, places) = (device.upload(&[7u32; 4])?, device.upload(&[0u32, 1, 2, 3])?);
+        let (mut losses, mut zeta) = (device.zeros(n)?, device.zeros(n)?);
+        let faults = Faults::new(device, 2)?;
+        let from = CrossEntropy {
+            logits: z.all(),
+            w: w.all(),
+            targets: targets.all(),
+            places: places.all(),
+            tokens: n,
+        };
+        let checks = (faults.check(1, 2), faults.check(2, 2));
+        device.cross_entropy(&from, losses.all_mut(), zeta.all_mut(), None, checks)?;
+        let expected = (bad != -largest).then_some((1, 1));
+        count += equal("fault", &expected, &faults.first()?)?;
+    }
+    Ok(count)
+}
+
+pub(super) fn backward(device: &Device, source: &mut Source) -> Compared {
+    let mut count = 0;
+    for (vocabulary, hidden, n) in SHAPES {
+        for spread in [0.0, 1.0, 30.0] {
+            let Case { head, normed, targets, logits } = case(source, (vocabulary, hidden, n), spread);
+            let saved = loss::forward(&normed, &head, &targets).expect("all is finite, qed");
+            let omega = omega(3 * n as u64);
+            let expected = loss::backward(&saved, &head, &targets, omega).expect("all is finite, qed");
+            let (z, w, q) =
+                (device.upload(&logits)?, device.upload(&head.scales)?, device.upload(&head.values)?);
+            let places: Vec<u32> = (0..n as u32).collect();
+            let (targets, places) = (device.upload(&targets)?, device.upload(&places)?);
+            let (mut losses, mut zeta) = (device.zeros(n)?, device.zeros(n)?);
+            let (mut u, mut scale) = (device.zeros::<i16>(n * vocabulary)?, device.zeros(n)?);
+            let faults = Faults::new(device, 1)?;
+            let from = CrossEntropy {
+                logits: z.all(),
+                w: w.all(),
+                targets: targets.all(),
+                places: places.all(),
+                tokens: n,
+            };
+            let checks = (faults.check(1, 0), faults.check(2, 0));
+            let made = Some((u.all_mut(), scale.all_mut()));
+            device.cross_entropy(&from, losses.all_mut(), zeta.all_mut(), made, checks)?;
+            let mut dn = device.zeros(n * hidden)?;
+            let left = Operand::mantissas(u.all(), n, vocabulary, vocabulary);
+            let right = Operand::w8(q.all(), vocabulary, hidden).transposed();
+            let epilogue = Epilogue::scaled(Scales::of(scale.all()), Scales::ONES);
+            device.product(&left, &right, &epilogue, Target::rows(dn.all_mut(), hidden), Tables::ONE)?;
+            let from =
+                HeadGradient { zeta: zeta.all(), head: (q.all(), w.all()), targets: targets.all(), omega };
+            device.head_gradient(&from, dn.all_mut())?;
+            count += same("gradient", &expected, &dn.download()?)?;
+            count += equal("fault", &None, &faults.first()?)?;
+        }
+    }
+    Ok(count)
+}
