@@ -40,7 +40,7 @@ def arguments():
     learning = parser.add_argument_group("learning")
     learning.add_argument("--seeds", type=int, default=3, help="seeds (default %(default)s)")
     learning.add_argument("--learning-steps", type=int, default=192, help="steps of 8 × 128 (default %(default)s)")
-    learning.add_argument("--learning-rate", type=float, default=3e-3, help="at its peak (default %(default)s)")
+    learning.add_argument("--learning-rate", type=float, default=1e-3, help="at its peak (default %(default)s)")
     learning.add_argument("--no-control", dest="control", action="store_false", help="no second float training, "
                           "nudged in its learning rate, that shows what rounding alone does")  # fmt: skip
     speed = parser.add_argument_group("speed and memory")

@@ -97,8 +97,8 @@ def show(part):
         print(line(row, row["seed"], row["loss_rel_to_float"]))
     print(f"{'':20} {'':>5} {'':15} {'means':>9} {'':>9} {'mean':>14} {'':>9} {'worst seed':>11}")
     for row in part["summary"]:
-        worst = row["worst_rel_to_float"]
-        verdict = "" if row["arithmetic"] == "float" else "within" if abs(worst) <= part["allowed"] else "OUTSIDE"
+        worst, mean = row["worst_rel_to_float"], row["loss_rel_to_float"]
+        verdict = "" if row["arithmetic"] == "float" else "within" if abs(mean) <= part["allowed"] else "OUTSIDE"
         print(line(row, "all", row["loss_rel_to_float"]) + f" {worst:>+11.2%} {verdict}".rstrip())
 
 
