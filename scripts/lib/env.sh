@@ -12,8 +12,11 @@ export ATTUNE_BIN=$CARGO_TARGET_DIR/debug
 export ATTUNE_TOOLS=$ATTUNE_CACHE/tools
 
 # Clippy compiles the project's own crates, in every script: it is rustc with lints, so the lints cost no second build.
-# `rustup which` is not asked when the toolchain is missing: set-up comes first then, and sources this file again.
-if clippy=$(cd "$ATTUNE_ROOT" && rustup which clippy-driver 2>/dev/null); then
+# Its path is put together here: `rustup which` would install a missing toolchain unasked. Where it is missing, set-up
+# comes first, and this file is read again after it.
+toolchain=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$ATTUNE_ROOT/rust-toolchain.toml")
+clippy=${RUSTUP_HOME:-$HOME/.rustup}/toolchains/$toolchain-x86_64-unknown-linux-gnu/bin/clippy-driver
+if [ -x "$clippy" ]; then
     export RUSTC_WORKSPACE_WRAPPER=$clippy CLIPPY_ARGS="-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__"
 fi
 
