@@ -70,10 +70,25 @@ pub trait Providers<AccountId> {
     /// # Errors
     /// If the provider is unknown or arithmetic overflows; the caller then keeps the money where it was.
     fn note_income(provider: &AccountId, amount: Balance, commission: Permill) -> DispatchResult;
+    /// Slashes `part` of all that is in the provider's pool (rounded up, within the cap on what delegators lose) for an
+    /// offence in consensus. From what is taken `reporter` gets its capped reward, the rest is burned. Never fails:
+    /// takes what is there; does nothing for an account that is not a provider.
+    fn slash_for_offence(_provider: &AccountId, _part: Permill, _reporter: Option<&AccountId>) {}
     /// Counts, for a provider's reputation, an audit that it answered, missed, or was overruled in.
     fn note_audit(provider: &AccountId, outcome: AuditOutcome);
     /// Counts, for a provider's reputation, a job that it finished or failed.
     fn note_job(provider: &AccountId, finished: bool);
+}
+
+/// Whoever keeps the providers in the order of their stake.
+pub trait OnStakeChanged<AccountId> {
+    /// The provider's stake (self-bond and active delegations, in planck) changed; `None` if it takes no new work any
+    /// more: it exits, is chilled, or its self-bond is below the least one.
+    fn stake_changed(provider: &AccountId, stake: Option<Balance>);
+}
+
+impl<AccountId> OnStakeChanged<AccountId> for () {
+    fn stake_changed(_: &AccountId, _: Option<Balance>) {}
 }
 
 /// What became of an audit that a provider was drawn for.
