@@ -7,34 +7,63 @@
 //!   **unbonding** stake of those who are leaving. All of it is on hold on the provider's **pool account**.
 //! * **Share**: a part of a bucket of stake. A slash lowers what shares are worth, so it touches no delegator's entry.
 //! * **Bond**: the part of a pool that answers for one job.
+//! * **Slash**: what a conviction takes from a pool: a part of one job's bond, or for an offence in consensus a part of
+//!   the whole pool.
+//! * **Lien**: what stake that moved to another provider still answers for in its old pool.
 //!
 //! ## Rules
 //! * To register takes a profile, a commission, an operator key that nobody uses, a self-bond of at least
 //!   [`Config::MinSelfBond`] and a deposit. A provider whose self-bond was slashed below the minimum gets no new work
 //!   until it has bonded more.
-//! * Commission can be lowered at any time. It is frozen for each job when the job is accepted.
+//! * A cut of the commission acts at once. A rise, at most [`Config::MaxCommissionRise`] at a time, is queued for
+//!   [`Config::CommissionRiseDelay`], longer than unbonding: whoever doesn't want it is out by then, money in hand. The
+//!   commission is frozen for each job when the job is accepted.
 //! * Income of a job is first the provider's commission; the rest is shared by self-bond and delegations. The
-//!   provider's part goes to it at once, delegators claim theirs. Whoever delegates later has no part in it. Shares of
-//!   income are rounded down; the dust stays on the pool account.
+//!   provider's part goes to it at once, delegators claim theirs or turn it into shares ([`Call::compound`]), which a
+//!   delegator can leave to anyone. Whoever delegates later has no part in it. Shares of income are rounded down; the
+//!   dust stays on the pool account.
 //! * To leave, a delegator turns active shares into unbonding ones, and after [`Config::UnbondingBlocks`] withdraws
 //!   them. Unbonding stake earns nothing and is slashed like active stake. A withdrawal waits while what would be left
-//!   is less than the bonds of open jobs; every job has deadlines, so that ends.
-//! * A slash takes the self-bond first, then active and unbonding stake in proportion, rounded up. It never takes
-//!   more than the bond of the job, nor more than is there. What it takes goes to the customer up to what the job has
-//!   cost; the rest is burned.
+//!   does not cover the bonds of open jobs; every job has deadlines, so that ends.
+//! * Bonds are locked only on what one slash could take: the self-bond, and of the active delegations
+//!   [`Config::DelegatorLossCap`].
+//! * A conviction books a slash, which waits for [`Config::SlashDelay`]. Until then
+//!   [`Config::SlashCancelOrigin`] can cancel it; from then on anyone can apply it, and nobody can cancel it. While any
+//!   slash of a pool is pending nothing is withdrawn from the pool, nothing is redelegated from or to it and no new
+//!   delegation comes in; to begin to unbond is possible. The amount counts as locked like a bond. A pool has at most
+//!   [`MAX_PENDING_SLASHES`] pending slashes; one beyond that is applied at once, so that none is lost.
+//! * A slash takes the self-bond first, then what of it is unbonding, then active and unbonding delegations in
+//!   proportion, rounded up, but of these at most [`Config::DelegatorLossCap`] for each offence. It never takes more
+//!   than is there. From it the customer gets what the job has cost, then the reporter of an offence at most
+//!   [`Config::ReporterReward`]; the rest goes to [`Config::SlashSink`]. What a customer can't receive is owed to it
+//!   ([`Call::claim_compensation`]).
+//! * Redelegated stake works for its new provider at once, and answers for the old one as if it were unbonding there:
+//!   for [`Config::UnbondingBlocks`], and for as long as a slash of the old provider is pending, its shares can't leave
+//!   the new pool, and lose the same part as a delegation to the old provider loses. Anyone may have that charged
+//!   ([`Call::settle_lien`]); the money goes to the sink. It is refused if what is left doesn't cover the old
+//!   provider's bonds.
+//! * A chilled provider gets no new job and no new delegation, and goes on with what it has.
 //! * An exiting provider gets no new job and no new stake. Anyone may move its remaining delegators out
 //!   ([`Call::evict`]) and, once the pool is empty, delete it ([`Call::deregister`]); the deposit and what is left on
-//!   the pool account go back to the provider.
-//! * A pool in which a slash left shares worth less than a millionth of their first price is closed: its provider is
+//!   the pool account go back to the provider. That waits for pending slashes, for what is owed to customers, and for
+//!   the liens of those who redelegated.
+//! * A pool in which slashes left shares worth less than a millionth of their first price is closed: its provider is
 //!   made to exit. New stake would otherwise meet a mass of worthless shares.
+//! * Whoever keeps the providers in the order of their stake is told once, by each call that changes a provider's stake
+//!   or whether it takes work ([`Config::OnStakeChanged`]).
 //!
 //! ## Limitations
-//! * A rise of the commission is refused; it comes with a queue longer than unbonding. Until then a provider that wants
-//!   more leaves and registers anew.
-//! * A slash acts at once, nobody can defer or cancel it.
-//! * Income is shared by the stake at the moment of payment, not over the time in which it was earned.
-//! * A delegator whose account no longer exists can only be moved out if what it gets is at least the existential
-//!   deposit. Whoever wants the pool deleted can send it that much.
+//! * Income is shared by the stake at the moment of payment, not over the time in which it was earned. Who delegates
+//!   just before a payment has a part in it, and its stake is bound and slashable for the time of unbonding.
+//! * Stake with a lien backs bonds like any other. A charge of the lien can leave bonds of the new provider covered in
+//!   part only; a slash then takes what is there.
+//! * What a lien is charged comes on top of a job's slash (the customer is served by the stake that is still there);
+//!   for an offence in consensus it is a part of it.
+//! * Like unbonding stake that nobody withdraws, a lien that nobody ends goes on.
+//! * The shares that a lien is charged for lose their unclaimed income if the delegator's account can't receive it.
+//! * A delegator or customer whose account no longer exists can only be paid at least the existential deposit. Whoever
+//!   wants the pool deleted can send it that much.
+//! * Nobody is paid for applying a slash.
 //! * Validators are not elected here yet.
 
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -46,7 +75,10 @@ pub use pallet::*;
 pub use types::*;
 pub use weights::WeightInfo;
 
+mod bonds;
+mod commission;
 mod income;
+mod moves;
 mod providers;
 mod slashing;
 mod stake;
@@ -69,24 +101,31 @@ mod tests;
 /// Most entries that one account can have on their way out of one pool. Entries of one block are merged.
 pub const MAX_UNBONDING: u32 = 8;
 
+/// Most slashes that wait in one pool. One more is applied at once.
+pub const MAX_PENDING_SLASHES: u32 = 32;
+
 #[allow(missing_docs, reason = "the macro makes public items that it gives no documentation")]
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;
-    use attune_primitives::{provider::ProviderProfile, Balance, BlockNumber, JobId};
+    use attune_primitives::{provider::ProviderProfile, traits::OnStakeChanged, Balance, BlockNumber, JobId};
     use frame_support::{
         pallet_prelude::*,
         traits::{
-            fungible::{Inspect, InspectHold, Mutate, MutateHold},
-            ConstU32,
+            fungible::{Balanced, BalancedHold, Credit, Inspect, InspectHold, Mutate, MutateHold},
+            ConstU32, OnUnbalanced, StorageVersion,
         },
         PalletId,
     };
     use frame_system::pallet_prelude::*;
     use sp_arithmetic::Permill;
 
+    /// The form of the stored data.
+    pub(crate) const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+
     /// The pallet.
     #[pallet::pallet]
+    #[pallet::storage_version(STORAGE_VERSION)]
     pub struct Pallet<T>(_);
 
     /// What the runtime chooses.
@@ -96,7 +135,9 @@ pub mod pallet {
         type Currency: Inspect<Self::AccountId, Balance = Balance>
             + Mutate<Self::AccountId>
             + InspectHold<Self::AccountId, Reason = Self::RuntimeHoldReason>
-            + MutateHold<Self::AccountId, Reason = Self::RuntimeHoldReason>;
+            + MutateHold<Self::AccountId, Reason = Self::RuntimeHoldReason>
+            + Balanced<Self::AccountId>
+            + BalancedHold<Self::AccountId, Reason = Self::RuntimeHoldReason>;
 
         /// The runtime's reasons for a hold.
         type RuntimeHoldReason: From<HoldReason>;
@@ -123,6 +164,40 @@ pub mod pallet {
         /// How long stake that leaves stays slashable, in blocks.
         #[pallet::constant]
         type UnbondingBlocks: Get<BlockNumber>;
+
+        /// The longest time from a deed to the conviction for it, in blocks: audit, challenge and dispute.
+        #[pallet::constant]
+        type ConvictionBlocks: Get<BlockNumber>;
+
+        /// How long a booked slash waits before it can be applied, in blocks.
+        #[pallet::constant]
+        type SlashDelay: Get<BlockNumber>;
+
+        /// Who may cancel a slash that waits.
+        type SlashCancelOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+
+        /// Where the part of a slash goes that nobody gets. Nobody who has a say in a verdict may gain from it; `()`
+        /// burns it.
+        type SlashSink: OnUnbalanced<Credit<Self::AccountId, Self::Currency>>;
+
+        /// The most that delegators lose of their stake by one slash.
+        #[pallet::constant]
+        type DelegatorLossCap: Get<Permill>;
+
+        /// What the reporter of an offence in consensus gets of its slash.
+        #[pallet::constant]
+        type ReporterReward: Get<Permill>;
+
+        /// How long a rise of a commission waits, in blocks.
+        #[pallet::constant]
+        type CommissionRiseDelay: Get<BlockNumber>;
+
+        /// The most by which a commission rises at a time, as a part of the income (5 % to 15 % is a rise by 10 %).
+        #[pallet::constant]
+        type MaxCommissionRise: Get<Permill>;
+
+        /// Is told when a provider's stake, or whether it takes work, has changed.
+        type OnStakeChanged: OnStakeChanged<Self::AccountId>;
 
         /// Deposit of a registration, in planck.
         #[pallet::constant]
@@ -163,11 +238,11 @@ pub mod pallet {
         T::AccountId,
         Blake2_128Concat,
         T::AccountId,
-        Delegation,
+        Delegation<T::AccountId>,
         OptionQuery,
     >;
 
-    /// Stake on its way out: provider, then owner, in the order of unlocking. Deleted when it is withdrawn.
+    /// Delegators' stake on its way out: provider, then owner, in the order of unlocking. Deleted when it is withdrawn.
     #[pallet::storage]
     pub type Unbonding<T: Config> = StorageDoubleMap<
         _,
@@ -176,6 +251,46 @@ pub mod pallet {
         Blake2_128Concat,
         T::AccountId,
         BoundedVec<UnbondingChunk, ConstU32<MAX_UNBONDING>>,
+        ValueQuery,
+    >;
+
+    /// Self-bonds on their way out, in the order of unlocking. Deleted when they are withdrawn, or slashed to nothing.
+    #[pallet::storage]
+    pub type SelfUnbonding<T: Config> = StorageMap<
+        _,
+        Blake2_128Concat,
+        T::AccountId,
+        BoundedVec<SelfChunk, ConstU32<MAX_UNBONDING>>,
+        ValueQuery,
+    >;
+
+    /// Slashes that wait: provider, then slash, at most [`MAX_PENDING_SLASHES`] of a provider. Deleted when they are
+    /// applied or cancelled.
+    #[pallet::storage]
+    pub type PendingSlashes<T: Config> = StorageDoubleMap<
+        _,
+        Blake2_128Concat,
+        T::AccountId,
+        Twox64Concat,
+        SlashId,
+        PendingSlash<T::AccountId>,
+        OptionQuery,
+    >;
+
+    /// The number of the next slash.
+    #[pallet::storage]
+    pub type NextSlashId<T: Config> = StorageValue<_, SlashId, ValueQuery>;
+
+    /// Compensation that a customer could not receive, in planck: provider, then customer. On hold on the pool account.
+    /// Deleted when it is paid.
+    #[pallet::storage]
+    pub type OwedCompensation<T: Config> = StorageDoubleMap<
+        _,
+        Blake2_128Concat,
+        T::AccountId,
+        Blake2_128Concat,
+        T::AccountId,
+        Balance,
         ValueQuery,
     >;
 
@@ -211,12 +326,36 @@ pub mod pallet {
             /// The key from now on.
             operator: T::AccountId,
         },
-        /// A provider lowered its commission.
+        /// A provider lowered its commission; a rise that was queued is gone.
         CommissionLowered {
             /// The provider.
             provider: T::AccountId,
             /// The commission from now on.
             commission: Permill,
+        },
+        /// A rise of a commission was queued, or one that was queued was lowered.
+        CommissionRiseQueued {
+            /// The provider.
+            provider: T::AccountId,
+            /// The commission then.
+            to: Permill,
+            /// First block of that commission.
+            from_block: BlockNumber,
+        },
+        /// A provider withdrew the rise of its commission that was queued.
+        CommissionRiseCancelled {
+            /// The provider.
+            provider: T::AccountId,
+        },
+        /// A provider went from active to chilled.
+        Chilled {
+            /// The provider.
+            provider: T::AccountId,
+        },
+        /// A provider went from chilled to active.
+        Unchilled {
+            /// The provider.
+            provider: T::AccountId,
         },
         /// A provider added to its self-bond.
         SelfBondAdded {
@@ -258,6 +397,45 @@ pub mod pallet {
             /// First block at which the amount can be withdrawn.
             unlock_at: BlockNumber,
         },
+        /// A delegator moved shares from one provider to another.
+        Redelegated {
+            /// The provider before.
+            from: T::AccountId,
+            /// The provider from now on.
+            to: T::AccountId,
+            /// The delegator.
+            delegator: T::AccountId,
+            /// What was moved.
+            amount: Balance,
+            /// The shares that left.
+            shares_from: u128,
+            /// The shares that it bought.
+            shares_to: u128,
+            /// First block at which the lien on them can end.
+            lien_until: BlockNumber,
+        },
+        /// Redelegated stake paid for a slash of its old provider.
+        LienCharged {
+            /// The old provider.
+            from: T::AccountId,
+            /// The provider now.
+            provider: T::AccountId,
+            /// The delegator.
+            delegator: T::AccountId,
+            /// What it paid.
+            amount: Balance,
+            /// The shares that were worth it.
+            shares: u128,
+        },
+        /// Redelegated stake answers for its old provider no more.
+        LienEnded {
+            /// The old provider.
+            from: T::AccountId,
+            /// The provider now.
+            provider: T::AccountId,
+            /// The delegator.
+            delegator: T::AccountId,
+        },
         /// Unbonded stake went back to its owner.
         Withdrawn {
             /// The provider.
@@ -285,6 +463,26 @@ pub mod pallet {
             /// What it got.
             amount: Balance,
         },
+        /// A delegator's income was turned into shares.
+        IncomeCompounded {
+            /// The provider.
+            provider: T::AccountId,
+            /// The delegator.
+            delegator: T::AccountId,
+            /// The income.
+            amount: Balance,
+            /// The shares that it bought.
+            shares: u128,
+        },
+        /// A delegator allowed, or forbade, others to turn its income into shares.
+        AutoCompoundSet {
+            /// The provider.
+            provider: T::AccountId,
+            /// The delegator.
+            delegator: T::AccountId,
+            /// True if it is allowed.
+            enabled: bool,
+        },
         /// A part of a pool was set aside as the bond of a job.
         BondLocked {
             /// The provider.
@@ -303,24 +501,63 @@ pub mod pallet {
             /// The bond.
             amount: Balance,
         },
-        /// The bond of a job was slashed, and what was not slashed of it was freed.
+        /// A slash was booked: it waits. What of a job's bond is not slashed was freed.
+        SlashBooked {
+            /// The provider.
+            provider: T::AccountId,
+            /// The slash.
+            slash: SlashId,
+            /// What for.
+            cause: Cause,
+            /// What it is to take.
+            amount: Balance,
+            /// First block at which it can be applied.
+            apply_at: BlockNumber,
+        },
+        /// A slash that waited was cancelled; nothing was taken.
+        SlashCancelled {
+            /// The provider.
+            provider: T::AccountId,
+            /// The slash.
+            slash: SlashId,
+            /// What it was to take.
+            amount: Balance,
+        },
+        /// A slash was taken from the pool.
         Slashed {
             /// The provider.
             provider: T::AccountId,
-            /// The job.
-            job: JobId,
+            /// The slash.
+            slash: SlashId,
+            /// What for.
+            cause: Cause,
             /// Taken from the self-bond.
             from_self_bond: Balance,
-            /// Taken from the active stake.
+            /// Taken from the self-bond on its way out.
+            from_self_unbonding: Balance,
+            /// Taken from the active delegations.
             from_active: Balance,
-            /// Taken from the unbonding stake.
+            /// Taken from the unbonding delegations.
             from_unbonding: Balance,
             /// Paid to the customer.
             compensated: Balance,
-            /// Burned.
-            burned: Balance,
+            /// Owed to the customer, who can't receive it.
+            owed: Balance,
+            /// Paid to the reporter.
+            rewarded: Balance,
+            /// Given to the sink.
+            remainder: Balance,
         },
-        /// A provider went from active to exiting.
+        /// A customer got the compensation that it was owed.
+        CompensationPaid {
+            /// The provider that was slashed.
+            provider: T::AccountId,
+            /// The customer.
+            customer: T::AccountId,
+            /// What it got.
+            amount: Balance,
+        },
+        /// A provider went from active or chilled to exiting.
         ExitBegun {
             /// The provider.
             provider: T::AccountId,
@@ -355,10 +592,16 @@ pub mod pallet {
         AccountIsOperator,
         /// The self-bond is below, or would fall below, [`Config::MinSelfBond`]. To take all of it out, exit.
         SelfBondTooLow,
-        /// The commission can only be lowered.
-        CommissionNotLower,
-        /// The provider is exiting and takes nothing new.
+        /// The commission is that already, and no rise is queued.
+        CommissionUnchanged,
+        /// A rise to less is queued: wait until it acts, or withdraw it by setting the commission that acts now.
+        CommissionRisePending,
+        /// The commission would rise by more than [`Config::MaxCommissionRise`]: rise in steps.
+        CommissionRiseTooHigh,
+        /// The provider is exiting or chilled and takes nothing new.
         NotActive,
+        /// The provider is not chilled.
+        NotChilled,
         /// The provider is exiting already.
         AlreadyExiting,
         /// The provider is not exiting: only an exiting provider's pool can be cleared by others.
@@ -382,10 +625,36 @@ pub mod pallet {
         NothingToClaim,
         /// There is nothing of this account in this pool, or it can't be moved yet.
         NothingToEvict,
-        /// What would be left in the pool is less than the bonds of open jobs: wait until a job ends.
+        /// What would be left in the pool does not cover the bonds of open jobs: wait until a job ends.
         StakeBacksBonds,
-        /// The pool's stake without open bonds is below the bond: more stake is needed.
+        /// What one slash could take of the pool, without what is locked, is below the bond: more stake is needed. Of
+        /// delegations only [`Config::DelegatorLossCap`] counts.
         NotEnoughStake,
+        /// A slash of this pool is pending: wait until it is applied (anyone can, when its time has come) or cancelled.
+        SlashPending,
+        /// The pool has no such slash: it was applied or cancelled.
+        NoSuchSlash,
+        /// The time of the slash has not come: it can be applied later.
+        SlashNotDue,
+        /// The time of the slash has come: it can't be cancelled any more.
+        SlashDue,
+        /// Nothing is owed to this account from this pool.
+        NothingOwed,
+        /// The account still can't receive what it is owed: it needs the existential deposit first.
+        StillUnpayable,
+        /// Customers are owed compensation from this pool: have it paid first.
+        CompensationOwed,
+        /// Both providers are the same.
+        SameProvider,
+        /// Redelegated stake answers for its old provider: wait until the lien's time is over and no slash of that
+        /// provider is pending.
+        LienOpen,
+        /// The delegation has no lien.
+        NoLien,
+        /// The delegator has not allowed others to turn its income into shares.
+        NotAutoCompound,
+        /// The income is below [`Config::MinDelegation`]: claim it, or wait.
+        IncomeTooLow,
         /// The job has a bond in this pool already.
         BondExists,
         /// The provider has open jobs: it can exit when they have ended.
@@ -402,6 +671,17 @@ pub mod pallet {
             assert!(T::MaxProviders::get() > 0, "MaxProviders is 0: nobody could register");
             assert!(T::MinSelfBond::get() > 0, "MinSelfBond is 0: a provider without stake could work");
             assert!(T::MinDelegation::get() > 0, "MinDelegation is 0: entries would cost nothing");
+            assert!(T::SlashDelay::get() > 0, "SlashDelay is 0: no slash could be cancelled");
+            let until_slashed =
+                u64::from(T::ConvictionBlocks::get()).saturating_add(u64::from(T::SlashDelay::get()));
+            assert!(
+                u64::from(T::UnbondingBlocks::get()) > until_slashed,
+                "UnbondingBlocks is not longer than ConvictionBlocks + SlashDelay: stake could leave before its slash"
+            );
+            assert!(
+                T::CommissionRiseDelay::get() > T::UnbondingBlocks::get(),
+                "CommissionRiseDelay is not longer than UnbondingBlocks: a rise could come before delegators are out"
+            );
         }
 
         #[cfg(feature = "try-runtime")]
@@ -443,15 +723,16 @@ pub mod pallet {
             Self::do_set_operator(who, operator)
         }
 
-        /// Lowers the caller's commission, for jobs that it accepts from now on. A rise is refused in this form.
+        /// Sets the caller's commission, for jobs that it accepts from then on. A cut acts at once; a rise is queued, one
+        /// at a time, and is withdrawn or made smaller by setting less.
         #[pallet::call_index(3)]
-        #[pallet::weight(T::WeightInfo::lower_commission())]
-        pub fn lower_commission(origin: OriginFor<T>, commission: Permill) -> DispatchResult {
+        #[pallet::weight(T::WeightInfo::set_commission())]
+        pub fn set_commission(origin: OriginFor<T>, commission: Permill) -> DispatchResult {
             let who = ensure_signed(origin)?;
-            Self::do_lower_commission(who, commission)
+            Self::do_set_commission(who, commission)
         }
 
-        /// Adds to the caller's self-bond.
+        /// Adds to the caller's self-bond. A chilled provider may, an exiting one may not.
         #[pallet::call_index(4)]
         #[pallet::weight(T::WeightInfo::bond_more())]
         pub fn bond_more(origin: OriginFor<T>, #[pallet::compact] amount: Balance) -> DispatchResult {
@@ -460,7 +741,7 @@ pub mod pallet {
         }
 
         /// Moves a part of the caller's self-bond to unbonding. At least [`Config::MinSelfBond`] stays, and enough to
-        /// back the open bonds together with the active delegations.
+        /// back the open bonds and pending slashes together with the active delegations.
         #[pallet::call_index(5)]
         #[pallet::weight(T::WeightInfo::unbond_self())]
         pub fn unbond_self(origin: OriginFor<T>, #[pallet::compact] amount: Balance) -> DispatchResult {
@@ -493,7 +774,7 @@ pub mod pallet {
         }
 
         /// Pays the caller all of its unbonding stake in this pool whose time is over: delegators and the provider
-        /// itself alike.
+        /// itself alike. Refused while a slash of the pool is pending.
         #[pallet::call_index(8)]
         #[pallet::weight(T::WeightInfo::withdraw())]
         pub fn withdraw(origin: OriginFor<T>, provider: T::AccountId) -> DispatchResult {
@@ -535,6 +816,102 @@ pub mod pallet {
         pub fn deregister(origin: OriginFor<T>, provider: T::AccountId) -> DispatchResult {
             ensure_signed(origin)?;
             Self::do_deregister(provider)
+        }
+
+        /// Cancels a slash of `provider` that waits. For [`Config::SlashCancelOrigin`].
+        #[pallet::call_index(13)]
+        #[pallet::weight(T::WeightInfo::cancel_slash())]
+        pub fn cancel_slash(origin: OriginFor<T>, provider: T::AccountId, slash: SlashId) -> DispatchResult {
+            T::SlashCancelOrigin::ensure_origin(origin)?;
+            Self::do_cancel_slash(provider, slash)
+        }
+
+        /// Applies a slash of `provider` whose time has come. Anyone may call it.
+        #[pallet::call_index(14)]
+        #[pallet::weight(T::WeightInfo::apply_slash())]
+        pub fn apply_slash(origin: OriginFor<T>, provider: T::AccountId, slash: SlashId) -> DispatchResult {
+            ensure_signed(origin)?;
+            Self::do_apply_slash(provider, slash)
+        }
+
+        /// Pays `customer` the compensation that it could not receive when the slash was applied. Anyone may call it.
+        #[pallet::call_index(15)]
+        #[pallet::weight(T::WeightInfo::claim_compensation())]
+        pub fn claim_compensation(
+            origin: OriginFor<T>,
+            provider: T::AccountId,
+            customer: T::AccountId,
+        ) -> DispatchResult {
+            ensure_signed(origin)?;
+            Self::do_claim_compensation(provider, customer)
+        }
+
+        /// Moves `shares` of the caller's delegation to another active provider, without unbonding. They carry a lien
+        /// for the old provider's slashes. Income so far is paid out first.
+        #[pallet::call_index(16)]
+        #[pallet::weight(T::WeightInfo::redelegate())]
+        pub fn redelegate(
+            origin: OriginFor<T>,
+            from: T::AccountId,
+            to: T::AccountId,
+            #[pallet::compact] shares: u128,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_redelegate(who, from, to, shares)
+        }
+
+        /// Charges a delegation for what its old provider's slashes cost it, and ends its lien if the time is over.
+        /// Anyone may call it; refused if there is nothing to charge and the lien goes on.
+        #[pallet::call_index(17)]
+        #[pallet::weight(T::WeightInfo::settle_lien())]
+        pub fn settle_lien(
+            origin: OriginFor<T>,
+            provider: T::AccountId,
+            delegator: T::AccountId,
+        ) -> DispatchResult {
+            ensure_signed(origin)?;
+            Self::do_settle_lien(provider, delegator)
+        }
+
+        /// Lets anyone turn the caller's income from this provider into shares, or forbids it.
+        #[pallet::call_index(18)]
+        #[pallet::weight(T::WeightInfo::set_auto_compound())]
+        pub fn set_auto_compound(
+            origin: OriginFor<T>,
+            provider: T::AccountId,
+            enabled: bool,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_set_auto_compound(who, provider, enabled)
+        }
+
+        /// Turns a delegator's income, at least [`Config::MinDelegation`], into shares. The delegator may always call
+        /// it, others if the delegator allowed it.
+        #[pallet::call_index(19)]
+        #[pallet::weight(T::WeightInfo::compound())]
+        pub fn compound(
+            origin: OriginFor<T>,
+            provider: T::AccountId,
+            delegator: T::AccountId,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_compound(who, provider, delegator)
+        }
+
+        /// The caller takes no new job and no new delegation until it comes back; open jobs go on.
+        #[pallet::call_index(20)]
+        #[pallet::weight(T::WeightInfo::chill())]
+        pub fn chill(origin: OriginFor<T>) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_chill(who)
+        }
+
+        /// The chilled caller comes back.
+        #[pallet::call_index(21)]
+        #[pallet::weight(T::WeightInfo::unchill())]
+        pub fn unchill(origin: OriginFor<T>) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_unchill(who)
         }
     }
 }
