@@ -169,7 +169,10 @@ impl<T: Config> Pallet<T> {
             rewarded,
             remainder,
         });
-        Self::close_if_ruined(provider, &pool)?;
+        // Only where delegators lost something, so that the provider has nothing left in the pool.
+        if cut.active > 0 || cut.unbonding > 0 {
+            Self::close_if_ruined(provider, &pool)?;
+        }
         Self::tell_stake(provider);
         Ok(())
     }
@@ -267,6 +270,9 @@ impl<T: Config> Pallet<T> {
 
     /// Pays `amount` of what is on hold for the pool to `payee`. False if the payee can't receive it.
     fn pay_from_hold(provider: &T::AccountId, payee: &T::AccountId, amount: Balance) -> bool {
+        if amount == 0 {
+            return true;
+        }
         with_storage_layer(|| {
             T::Currency::transfer_on_hold(
                 &HoldReason::Pool.into(),

@@ -318,6 +318,17 @@ fn what_a_customer_cannot_receive_is_owed_to_it() {
 }
 
 #[test]
+fn where_there_is_nothing_to_compensate_nothing_is_owed() {
+    ExtBuilder::build_and_execute(|| {
+        register_alice(1_000);
+        lock(1, 100);
+        let nobody = 77;
+        assert_eq!(convict(1, Permill::one(), nobody, 0).to, [0, 0, 0, 100]);
+        assert!(!OwedCompensation::<Test>::contains_key(ALICE, nobody));
+    });
+}
+
+#[test]
 fn a_pool_that_owes_compensation_is_not_deleted() {
     ExtBuilder::build_and_execute(|| {
         register_alice(1_000);
