@@ -142,6 +142,14 @@ impl Device {
         }
     }
 
+    /// Its name as the driver has it, such as `NVIDIA H100 80GB HBM3`.
+    pub fn model(&self) -> String {
+        match &*self.0 {
+            Inner::Host(_) => "host".to_string(),
+            Inner::Cuda(cuda) => cuda.name.clone(),
+        }
+    }
+
     /// Its memory in bytes; 0 for the host's stand-in, which has none of its own.
     ///
     /// # Errors

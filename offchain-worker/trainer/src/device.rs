@@ -70,7 +70,7 @@ impl TryFrom<String> for DeviceChoice {
 pub struct Gpu {
     /// Its number, from 0, in CUDA's order.
     pub number: usize,
-    /// Its name, such as `NVIDIA H100 80GB HBM3 (sm_90)`.
+    /// Its name, such as `NVIDIA H100 80GB HBM3`.
     pub name: String,
     /// Its memory, in bytes.
     pub memory_bytes: u64,
@@ -86,6 +86,14 @@ pub struct Placement {
 }
 
 impl Placement {
+    /// The device alone, in words.
+    pub fn device(&self) -> String {
+        match &self.gpu {
+            Some(Gpu { number, name, .. }) => format!("GPU {number}, {name}"),
+            None => "CPU".to_string(),
+        }
+    }
+
     fn cpu(reason: impl Into<String>) -> Self {
         Self { gpu: None, reason: reason.into() }
     }
@@ -98,10 +106,7 @@ impl Placement {
 
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.gpu {
-            Some(Gpu { number, name, .. }) => write!(f, "GPU {number}, {name} ({})", self.reason),
-            None => write!(f, "CPU ({})", self.reason),
-        }
+        write!(f, "{} ({})", self.device(), self.reason)
     }
 }
 
@@ -169,7 +174,7 @@ fn open_gpu(number: usize) -> attune_cuda::Result<(attune_cuda::Device, Gpu)> {
         Err(attune_cuda::Error::Cache { .. }) => attune_cuda::Device::cuda(number, None)?,
         opened => opened?,
     };
-    let gpu = Gpu { number, name: device.name(), memory_bytes: device.memory_bytes()? };
+    let gpu = Gpu { number, name: device.model(), memory_bytes: device.memory_bytes()? };
     Ok((device, gpu))
 }
 
@@ -187,7 +192,7 @@ mod tests {
     }
 
     fn gpu(number: usize) -> attune_cuda::Result<(usize, Gpu)> {
-        Ok((number, Gpu { number, name: "a GPU (sm_90)".into(), memory_bytes: 1 }))
+        Ok((number, Gpu { number, name: "a GPU".into(), memory_bytes: 1 }))
     }
 
     fn none(wanted: usize) -> attune_cuda::Result<(usize, Gpu)> {
@@ -217,7 +222,7 @@ mod tests {
     fn auto_takes_the_first_gpu_for_exact_arithmetic_and_else_the_cpu_with_a_reason() {
         let (device, placement) = DeviceChoice::Auto.choose(EXACT, gpu).unwrap();
         assert_eq!(device, Some(0));
-        assert_eq!(placement.to_string(), "GPU 0, a GPU (sm_90) (found by itself)");
+        assert_eq!(placement.to_string(), "GPU 0, a GPU (found by itself)");
         let (device, placement) = DeviceChoice::Auto.choose(EXACT, none).unwrap();
         assert_eq!((device, &placement.gpu), (None, &None));
         assert!(placement.to_string().contains("expected GPU 0, found 1"), "{placement}");

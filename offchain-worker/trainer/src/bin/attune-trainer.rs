@@ -73,7 +73,7 @@ struct Threads {
 struct DeviceOption {
     /// auto (the first GPU where exact arithmetic can use it, else the CPU), cpu, cuda, or cuda:N for GPU N from 0. Exact
     /// arithmetic gives the same bits on all of them; binary32 is computed on the CPU.
-    #[arg(long, default_value_t)]
+    #[arg(long, env = "ATTUNE_DEVICE", default_value_t)]
     device: DeviceChoice,
 }
 
