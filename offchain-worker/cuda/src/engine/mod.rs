@@ -267,3 +267,42 @@ impl Engine {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_other_sizes_or_outside_the_vectors_are_refused() {
+        let shape = Shape {
+            vocabulary: 5,
+            hidden: 4,
+            intermediate: 6,
+            layers: 2,
+            heads: 2,
+            kv_heads: 1,
+            head_dim: 2,
+            norm_epsilon: 1e-5,
+            rope_theta: 1e4,
+            rope_scaling: None,
+        };
+        let lora = Lora { rank: 3, alpha: 1.0, rank_stabilised: false };
+        let good = places(&shape, &lora);
+        check_places(&shape, &lora, &good).unwrap();
+        let refused = |change: &dyn Fn(&mut Vec<[Place; 7]>)| {
+            let mut places = good.clone();
+            change(&mut places);
+            check_places(&shape, &lora, &places).unwrap_err().to_string()
+        };
+        let error = refused(&|places| places.truncate(1));
+        assert!(error.starts_with("blocks with an adapter: expected 2, found 1"), "{error}");
+        let error = refused(&|places| places[0][2].a.end += 1);
+        assert!(error.starts_with("a matrix of the adapter: expected 12, found 13"), "{error}");
+        let end = lora.len(&shape);
+        let error = refused(&|places| places[1][6].b = end - 11..end + 1);
+        assert!(
+            error.starts_with(&format!("the end of the adapter: expected {}, found {end}", end + 1)),
+            "{error}"
+        );
+    }
+}

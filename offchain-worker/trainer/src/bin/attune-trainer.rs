@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{bail, Context};
 use attune_trainer::{
+    compare,
     data::PackedData,
     dequantise::dequantise,
     evaluate::{held_out_loss, ExactEvaluation},
@@ -46,6 +47,8 @@ enum Command {
     Merge(Merge),
     /// Writes the base model as exact arithmetic sees it: its matrices in 8 or 4 bits, written as binary32.
     Dequantise(Dequantise),
+    /// Trains small random models on the CPU and on a GPU, in exact arithmetic, and compares them to the last bit.
+    Compare(Compare),
     /// Shows the full name of the arithmetic.
     Arithmetic(ArithmeticOptions),
 }
@@ -66,6 +69,15 @@ struct Threads {
     /// Threads. Exact arithmetic gives the same bits with any number of them.
     #[arg(long, default_value_t = 2)]
     threads: u32,
+}
+
+#[derive(Args)]
+struct Compare {
+    #[command(flatten)]
+    threads: Threads,
+    /// The GPU: cuda, or cuda:N for GPU N from 0.
+    #[arg(long, default_value_t = DeviceChoice::Cuda(0))]
+    device: DeviceChoice,
 }
 
 /// What to compute on.
@@ -259,10 +271,48 @@ fn main() -> anyhow::Result<()> {
             };
             Ok(dequantise(&model, base, &out)?)
         }
+        Command::Compare(compare) => compare.run(),
         Command::Arithmetic(options) => {
             println!("{}", options.arithmetic()?);
             Ok(())
         }
+    }
+}
+
+impl Compare {
+    fn run(&self) -> anyhow::Result<()> {
+        let arithmetic = Arithmetic::Exact(BaseFormat::W8);
+        let placement = self.device.place(arithmetic)?;
+        if placement.gpu.is_none() {
+            bail!("expected a GPU to compare with the CPU, found {placement}; name one with --device cuda:N");
+        }
+        let folder = std::env::temp_dir().join(format!("attune-compare-{}", std::process::id()));
+        let compared = self.table(&folder);
+        // What cannot be removed only takes up room.
+        let _ = std::fs::remove_dir_all(&folder);
+        match compared? {
+            0 => Ok(()),
+            count => bail!("{count} trainings differ on {}: do not train on it", placement.device()),
+        }
+    }
+
+    /// Prints a line for each training; how many differ.
+    fn table(&self, folder: &Path) -> anyhow::Result<usize> {
+        let mut differ = 0;
+        println!(
+            "| training | steps | state root on the CPU | CPU, s | GPU, s | |\n|---|---:|---|---:|---:|---|"
+        );
+        for (index, case) in compare::cases().iter().enumerate() {
+            let folder = folder.join(index.to_string());
+            let found = case.compare(&folder, self.device, self.threads.threads as usize)?;
+            let root = format!("{:?}", found.root);
+            let verdict =
+                found.difference.as_ref().map_or("same".to_string(), |what| format!("DIFFERS: {what}"));
+            let seconds = [found.cpu, found.device].map(|elapsed| format!("{:.1}", elapsed.as_secs_f64()));
+            println!("| {} | {} | {root} | {} | {verdict} |", case.name, found.steps, seconds.join(" | "));
+            differ += usize::from(found.difference.is_some());
+        }
+        Ok(differ)
     }
 }
 

@@ -1,7 +1,5 @@
 //! The engine beside the naive reference: whole steps, bit for bit.
 
-use std::path::Path;
-
 use attune_exact::{
     fault::{Forward, Operator},
     model::{self as reference, Model, Shape, Storage},
@@ -14,18 +12,19 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    compare::{self, write_model},
     data::{Split, IGNORE},
-    files::{write_safetensors, TensorBytes},
     lora::LoraConfig,
     model::parameter_shape,
     optimizer::AdamWConfig,
-    parameters::bytes,
     random::uniform,
     schedule::Schedule,
     Arithmetic, DeviceChoice,
 };
 
 const LENGTH: usize = 70;
+/// Of the random weights.
+const BOUND: f32 = 0.4;
 
 fn llama() -> Value {
     json!({
@@ -43,42 +42,8 @@ fn qwen() -> Value {
     value
 }
 
-/// The Hugging Face names of all parameters.
-fn names(spec: &ModelSpec) -> Vec<String> {
-    let mut names = vec!["model.embed_tokens.weight".to_string(), "model.norm.weight".to_string()];
-    if !spec.tie_word_embeddings {
-        names.push("lm_head.weight".into());
-    }
-    for layer in 0..spec.layers {
-        for part in ["input_layernorm", "post_attention_layernorm"] {
-            names.push(format!("model.layers.{layer}.{part}.weight"));
-        }
-        for target in Target::ALL {
-            let path = target.path(layer as usize);
-            names.push(format!("{path}.weight"));
-            if spec.qkv_bias && matches!(target, Target::Q | Target::K | Target::V) {
-                names.push(format!("{path}.bias"));
-            }
-        }
-    }
-    names
-}
-
 fn parameter(spec: &ModelSpec, name: &str) -> Vec<f32> {
-    let shape = parameter_shape(spec, name).unwrap();
-    let values = uniform(7, name, shape.iter().product::<i64>() as usize, 0.4);
-    let around = if name.contains("norm") { 1.0 } else { 0.0 };
-    values.iter().map(|value| around + value).collect()
-}
-
-fn write_model(spec: &ModelSpec, dir: &Path) {
-    let names = names(spec);
-    let values: Vec<_> = names.iter().map(|name| parameter(spec, name)).collect();
-    let shapes: Vec<_> = names.iter().map(|name| parameter_shape(spec, name).unwrap()).collect();
-    let tensors: Vec<_> = (names.iter().zip(&values).zip(&shapes))
-        .map(|((name, values), shape)| TensorBytes { name, dtype: "F32", shape, bytes: bytes(values) })
-        .collect();
-    write_safetensors(&dir.join("model.safetensors"), &Default::default(), &tensors).unwrap();
+    compare::parameter(spec, name, BOUND)
 }
 
 /// The same model for the reference.
@@ -183,7 +148,7 @@ struct World {
 impl World {
     fn new(value: &Value, base: BaseFormat) -> Self {
         let (dir, spec) = (tempfile::tempdir().unwrap(), ModelSpec::from_json(value).unwrap());
-        write_model(&spec, dir.path());
+        write_model(&spec, dir.path(), BOUND).unwrap();
         let mut start = TrainState::new(&spec, config().lora, 5).unwrap();
         // B is zero at first; that would leave half of the formulas untried.
         let noise = uniform(9, "noise", start.adapter.len(), 0.3);
