@@ -89,9 +89,10 @@ def trainer_text(given, *arguments):
     return done.stdout.strip()
 
 
-def trainer(given, *arguments, arithmetic="float", limits=None):
-    """Runs attune-trainer; its report and its peak memory. `limits` are environment variables."""
-    command = [given.bin / "attune-trainer", "--arithmetic", arithmetic, "--threads", given.threads]
+def trainer(given, command, *arguments, arithmetic="float", limits=None):
+    """Runs attune-trainer on the CPU; its report and its peak memory. `limits` are environment variables."""
+    command = [given.bin / "attune-trainer", command, "--arithmetic", arithmetic, "--threads", given.threads]
+    command += ["--device", "cpu"]
     return measured([*command, *arguments], trainer_environment(limits))
 
 
@@ -168,7 +169,7 @@ def machine(given):
         "load_averages_at_start": os.getloadavg(),
         "versions": {
             "attune-trainer": trainer_text(given, "--version").split()[-1],
-            "float engine": trainer_text(given, "--threads", given.threads, "arithmetic"),
+            "float engine": trainer_text(given, "arithmetic", "--arithmetic", "float", "--threads", given.threads),
             **{package: version(package) for package in ("torch", "transformers", "peft")},
             "python": platform.python_version(),
         },

@@ -142,6 +142,28 @@ impl Device {
         }
     }
 
+    /// Its name as the driver has it, such as `NVIDIA H100 80GB HBM3`.
+    pub fn model(&self) -> String {
+        match &*self.0 {
+            Inner::Host(_) => "host".to_string(),
+            Inner::Cuda(cuda) => cuda.name.clone(),
+        }
+    }
+
+    /// Its memory in bytes; 0 for the host's stand-in, which has none of its own.
+    ///
+    /// # Errors
+    /// The driver refuses.
+    pub fn memory_bytes(&self) -> Result<u64> {
+        match &*self.0 {
+            Inner::Host(_) => Ok(0),
+            Inner::Cuda(cuda) => {
+                let bytes = cuda.stream.context().total_mem().map_err(refused("the size of its memory"))?;
+                Ok(bytes as u64)
+            }
+        }
+    }
+
     /// Whether it is a GPU.
     pub fn is_gpu(&self) -> bool {
         matches!(&*self.0, Inner::Cuda(_))

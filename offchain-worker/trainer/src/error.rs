@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::DeviceChoice;
+
 /// The trainer's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -50,6 +52,19 @@ pub enum Error {
     /// An execution class that is malformed or that this machine cannot run.
     #[error("execution class: {0}")]
     Class(String),
+    /// A device that was asked for and cannot be trained on.
+    #[error("device {choice}: {reason}")]
+    Device {
+        /// What was asked for.
+        choice: DeviceChoice,
+        /// What was found, and what to change.
+        reason: String,
+    },
+    /// A GPU failed while it was in use.
+    #[error(
+        "the GPU failed: {0}. Nothing after the last checkpoint is kept; resume from there, on the CPU if it fails again"
+    )]
+    Cuda(#[from] attune_cuda::Error),
     /// Training left the numbers: a loss or a gradient that is not finite.
     #[error(
         "training stopped at step {step}: {what} is {value}. Lower the learning rate or check the data; nothing \

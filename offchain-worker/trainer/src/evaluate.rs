@@ -1,8 +1,22 @@
 //! How good a model is on what it was not trained on: held-out loss, perplexity, exact match.
 
+use std::path::PathBuf;
+
 use crate::{
-    batch::Batch, data::Split, generate::Sampling, gradient::loss_of_batch, lora::Adapter, model::Model,
-    Error, Result,
+    batch::Batch,
+    data::{PackedData, Split},
+    engine::{self, check_vocabulary},
+    generate::Sampling,
+    gradient::loss_of_batch,
+    lora::{Adapter, LoraConfig},
+    model::Model,
+    optimizer::AdamWConfig,
+    parameters::values,
+    peft,
+    schedule::Schedule,
+    spec::ModelSpec,
+    state::TrainState,
+    Arithmetic, BaseFormat, DeviceChoice, Error, Placement, Result, SessionInputs, TrainConfig,
 };
 
 /// The loss over a split.
@@ -39,6 +53,77 @@ pub fn held_out_loss(
         tokens += batch.loss_tokens;
     }
     Ok((tokens > 0).then(|| HeldOut { loss: sum / tokens as f64, tokens }))
+}
+
+/// A model, or model and adapter, whose held-out loss is measured in exact arithmetic: the loss that a training's record
+/// names, bit for bit.
+#[derive(Clone, Debug)]
+pub struct ExactEvaluation {
+    /// Hugging Face directory of the base model.
+    pub model_dir: PathBuf,
+    /// Adapter directory.
+    pub adapter: Option<PathBuf>,
+    /// How the base is held.
+    pub base: BaseFormat,
+    /// Packed rows of one forward pass; they leave no mark on the result.
+    pub batch_rows: u32,
+    /// Threads of a CPU; they leave no mark either.
+    pub threads: usize,
+    /// The device; nor does it.
+    pub device: DeviceChoice,
+}
+
+impl ExactEvaluation {
+    /// Mean loss over the loss-bearing held-out tokens of `data`, `None` if no token bears loss; and where it was computed.
+    ///
+    /// # Errors
+    /// Inputs that are damaged or do not fit each other, a device that cannot be used, or a value that is not finite.
+    pub fn held_out_loss(&self, data: &PackedData) -> Result<(Option<HeldOut>, Placement)> {
+        let spec = ModelSpec::read(&self.model_dir)?;
+        check_vocabulary(&spec, data)?;
+        let adapter = self.adapter.as_deref().map(|dir| peft::load(&spec, dir)).transpose()?;
+        // An untrained adapter adds nothing, and so does its rank.
+        let untrained = LoraConfig { rank: 1, alpha: 1.0, use_rslora: false };
+        let lora = adapter.as_ref().map_or(untrained, |adapter| *adapter.config());
+        let inputs = self.inputs(lora, data)?;
+        inputs.config.validate_for(&spec)?;
+        let mut state = TrainState::new(&spec, lora, 0)?;
+        if let Some(adapter) = &adapter {
+            state.adapter.copy_from_slice(values(adapter.parameters().flat()));
+        }
+        let (engine, placement) = engine::open(&inputs, spec, Some(state))?;
+        let loss = engine.held_out_loss(&data.held_out)?;
+        let tokens = data.held_out.trained_tokens() as u64;
+        Ok((loss.map(|loss| HeldOut { loss, tokens }), placement))
+    }
+
+    /// What an engine asks for. No step is taken, so that only the sizes count.
+    fn inputs(&self, lora: LoraConfig, data: &PackedData) -> Result<SessionInputs> {
+        let too_long = |_| Error::Data(format!("rows of {} tokens are too long", data.sequence_length));
+        Ok(SessionInputs {
+            model_dir: self.model_dir.clone(),
+            data_dir: PathBuf::new(),
+            config: TrainConfig {
+                seed: 0,
+                data_key: [0; 32],
+                lora,
+                learning_rate: 1.0,
+                schedule: Schedule::Constant,
+                warmup_steps: 0,
+                steps_per_segment: 1,
+                segments: 1,
+                micro_batch_size: self.batch_rows,
+                gradient_accumulation_steps: 1,
+                max_grad_norm: 0.0,
+                adamw: AdamWConfig { beta1: 0.0, beta2: 0.0, epsilon: 1.0, weight_decay: 0.0 },
+                sequence_length: u32::try_from(data.sequence_length).map_err(too_long)?,
+                evaluate_after_segments: Vec::new(),
+            },
+            arithmetic: Arithmetic::Exact(self.base),
+            threads: self.threads,
+            device: self.device,
+        })
+    }
 }
 
 /// A question whose answer is known.

@@ -11,6 +11,7 @@
 //! - [`batch`], [`block`], [`gradient`], [`loss`], [`optimizer`], [`schedule`], [`parameters`], [`random`]: what one optimizer step consists of.
 //! - [`config`], [`arithmetic`], [`class`]: what fixes the result, and who can get the same bits.
 //! - [`session`], [`state`], [`checkpoint`]: training in segments, state roots, and files to resume from.
+//! - [`device`]: CPU or GPU, which leaves no mark on the result; [`compare`] proves it of a GPU.
 //! - [`dequantise`]: the base model as exact arithmetic sees it, for others to compare with.
 //! - [`evaluate`]: held-out loss and exact match. [`pretrain`]: a small base model from nothing.
 //! - [`data`]: from JSONL to packed rows.
@@ -22,9 +23,11 @@ pub mod batch;
 pub mod block;
 pub mod checkpoint;
 pub mod class;
+pub mod compare;
 pub mod config;
 pub mod data;
 pub mod dequantise;
+pub mod device;
 mod engine;
 pub mod error;
 pub mod evaluate;
@@ -48,6 +51,7 @@ pub mod weights;
 pub use arithmetic::{Arithmetic, BaseFormat};
 pub use class::ExecutionClass;
 pub use config::TrainConfig;
+pub use device::{DeviceChoice, Placement};
 pub use error::{Error, Result};
 pub use session::{SegmentReport, Session, SessionInputs, StepReport};
 

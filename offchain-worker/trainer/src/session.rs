@@ -17,6 +17,7 @@ use crate::{
     checkpoint::{self, Owner},
     config::TrainConfig,
     data::PackedData,
+    device::{DeviceChoice, Placement},
     engine::{self, check_vocabulary, Engine, StepInput},
     peft,
     spec::ModelSpec,
@@ -38,6 +39,8 @@ pub struct SessionInputs {
     pub arithmetic: Arithmetic,
     /// Threads of exact arithmetic; they leave no mark on the result. An execution class names its own number.
     pub threads: usize,
+    /// The device; it leaves no mark on the result.
+    pub device: DeviceChoice,
 }
 
 /// Where a segment is, after each optimizer step.
@@ -91,6 +94,7 @@ pub struct Session {
     config: TrainConfig,
     arithmetic: Arithmetic,
     engine: Box<dyn Engine>,
+    placement: Placement,
     /// Hash of the base model's weights.
     base: H256,
     data: PackedData,
@@ -158,19 +162,27 @@ impl Session {
 
     fn assemble(
         inputs: &SessionInputs,
-        engine: Box<dyn Engine>,
+        (engine, placement): (Box<dyn Engine>, Placement),
         base: H256,
         data: PackedData,
         counters: Counters,
     ) -> Self {
         let order = RowOrder::new(&inputs.config.data_key, data.train.rows as u64);
         let (config, arithmetic) = (inputs.config.clone(), inputs.arithmetic);
-        Self { config, arithmetic, engine, base, data, counters, order, inside: false }
+        Self { config, arithmetic, engine, placement, base, data, counters, order, inside: false }
     }
 
     /// The adapter and the optimizer's moments as they are now.
-    pub fn state(&self) -> StateView<'_> {
+    ///
+    /// # Errors
+    /// The GPU that holds them failed.
+    pub fn state(&self) -> Result<StateView<'_>> {
         self.engine.state()
+    }
+
+    /// Where this training runs, and why there.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// The configuration.
@@ -184,8 +196,11 @@ impl Session {
     }
 
     /// The root over {adapter, optimizer moments, counters}.
-    pub fn state_root(&self) -> H256 {
-        state::root(self.engine.state(), &self.counters)
+    ///
+    /// # Errors
+    /// As [`Session::state`].
+    pub fn state_root(&self) -> Result<H256> {
+        Ok(state::root(self.engine.state()?, &self.counters))
     }
 
     /// The segment that runs next, from 0; equal to the number of segments once all are done.
@@ -217,7 +232,7 @@ impl Session {
         self.inside = true;
         let started = Instant::now();
         let before = self.counters;
-        let start_root = self.state_root();
+        let start_root = self.state_root()?;
         let mut trace = trace::start(start_root);
         let held_out_loss_before_micro = if segment == 0 { self.evaluate_into(&mut trace)? } else { None };
         let mut losses = 0.0;
@@ -241,7 +256,7 @@ impl Session {
         Ok(SegmentReport {
             segment,
             start_root,
-            end_root: self.state_root(),
+            end_root: self.state_root()?,
             trace,
             train_loss,
             tokens_trained: self.counters.tokens_trained - before.tokens_trained,
@@ -312,7 +327,7 @@ impl Session {
     /// Writes a checkpoint at a segment's boundary. A full disk leaves the former file as it was.
     ///
     /// # Errors
-    /// A file that cannot be written, or a session that was left inside a segment.
+    /// A file that cannot be written, a session that was left inside a segment, or a GPU that failed.
     pub fn save_checkpoint(&self, path: &Path) -> Result<()> {
         if self.inside {
             let step = self.counters.step;
@@ -322,7 +337,7 @@ impl Session {
         }
         let (spec, base) = (self.engine.spec(), self.base);
         let owner = Owner { spec, config: &self.config, arithmetic: self.arithmetic, base };
-        checkpoint::save(path, &owner, self.engine.state(), &self.counters)
+        checkpoint::save(path, &owner, self.engine.state()?, &self.counters)
     }
 
     /// Writes the adapter as `peft` loads it on the base model called `base_model`.
@@ -330,7 +345,7 @@ impl Session {
     /// # Errors
     /// A file that cannot be written.
     pub fn export_peft(&self, dir: &Path, base_model: &str) -> Result<()> {
-        peft::export(self.engine.state(), self.config.lora, dir, base_model)
+        peft::export(self.engine.state()?, self.config.lora, dir, base_model)
     }
 }
 

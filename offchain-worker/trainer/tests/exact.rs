@@ -2,13 +2,24 @@
 
 mod common;
 
-use std::{collections::BTreeMap, ops::ControlFlow, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use attune_trainer::{
-    data::PackedData, dequantise::dequantise, evaluate::held_out_loss, model::Model, peft, spec::ModelSpec,
-    Arithmetic, BaseFormat, SegmentReport, Session, SessionInputs, TrainConfig,
+    data::PackedData,
+    dequantise::dequantise,
+    evaluate::{held_out_loss, ExactEvaluation},
+    model::Model,
+    peft,
+    spec::ModelSpec,
+    Arithmetic, BaseFormat, DeviceChoice, SegmentReport, Session, SessionInputs, TrainConfig,
 };
 use common::{config_json, World};
+use serde_json::json;
 
 /// The state root after 20 steps of [`pinned`], for each base format. A change of a bit is a new version of the
 /// specification, with new roots.
@@ -36,6 +47,11 @@ fn run_all(mut session: Session) -> (Vec<SegmentReport>, Session) {
     let report = |_| session.run_segment(&mut |_| ControlFlow::Continue(())).unwrap();
     let reports = (0..segments).map(report).collect();
     (reports, session)
+}
+
+/// The same training on the GPU's kernels, compiled for the host.
+fn on_device(inputs: &SessionInputs) -> SessionInputs {
+    SessionInputs { device: DeviceChoice::HostKernels, ..inputs.clone() }
 }
 
 /// All that does not depend on the clock.
@@ -89,8 +105,162 @@ fn twenty_steps_end_at_the_golden_root_on_every_path_with_any_threads_and_micro_
                 traces.insert(trace, how);
             }
         }
+        for (micro_batch_size, gradient_accumulation_steps) in [(2, 2), (4, 1), (1, 4)] {
+            let inputs = SessionInputs {
+                config: TrainConfig { micro_batch_size, gradient_accumulation_steps, ..twenty_steps(&world) },
+                arithmetic: arithmetic.parse().unwrap(),
+                ..on_device(&world.inputs)
+            };
+            let (reports, session) = run_all(Session::start(&inputs).unwrap());
+            let how = format!("{arithmetic} on the device, {micro_batch_size} rows");
+            assert_eq!(format!("{:?}", session.state_root().unwrap()), golden, "{how}");
+            traces.insert(reports.iter().map(|report| format!("{:?}", report.trace)).collect(), how);
+        }
         assert_eq!(traces.len(), 1, "traces differ: {traces:?}");
     }
+}
+
+/// Biases, and as many key heads as query heads.
+fn qwen_json() -> serde_json::Value {
+    let mut value = config_json();
+    value["architectures"] = json!(["Qwen2ForCausalLM"]);
+    value["tie_word_embeddings"] = json!(false);
+    value["num_key_value_heads"] = json!(4);
+    value
+}
+
+#[test]
+fn a_training_on_the_device_is_that_on_the_cpu_for_both_shapes_and_bases() {
+    for model in [config_json(), qwen_json()] {
+        let world = World::with(model, &common::data(10, 4));
+        for base in BaseFormat::ALL {
+            let cpu = exact(&world, base);
+            let files = [world.path("cpu"), world.path("device")];
+            let [expected, found] = [(cpu.clone(), &files[0]), (on_device(&cpu), &files[1])].map(
+                |(inputs, file): (SessionInputs, &PathBuf)| {
+                    let (reports, session) = run_all(Session::start(&inputs).unwrap());
+                    session.save_checkpoint(file).unwrap();
+                    (timeless(&reports), session.held_out_loss().unwrap().unwrap().to_bits())
+                },
+            );
+            assert_eq!(found, expected, "{base:?}");
+            let [one, two] = files.map(|file| std::fs::read(file).unwrap());
+            assert_eq!(one, two, "checkpoints of {base:?}");
+        }
+    }
+}
+
+#[test]
+fn a_training_goes_on_bit_for_bit_from_a_checkpoint_of_the_other_engine() {
+    let world = World::new();
+    for base in BaseFormat::ALL {
+        let cpu = exact(&world, base);
+        let (whole, _) = run_all(Session::start(&cpu).unwrap());
+        let checkpoint = world.path("checkpoint.safetensors");
+        for engines in [[cpu.clone(), on_device(&cpu)], [on_device(&cpu), cpu.clone()]] {
+            let mut session = Session::start(&engines[0]).unwrap();
+            for (segment, expected) in whole.iter().enumerate() {
+                let report = session.run_segment(&mut |_| ControlFlow::Continue(())).unwrap();
+                assert_eq!(timeless(&[report]), timeless(std::slice::from_ref(expected)), "{base:?}");
+                session.save_checkpoint(&checkpoint).unwrap();
+                session = Session::resume(&engines[(segment + 1) % 2], &checkpoint).unwrap();
+                assert_eq!(session.state_root().unwrap(), expected.end_root, "{base:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_evaluation_gives_the_held_out_losses_of_the_training_on_either_device() {
+    let world = World::new();
+    for base in BaseFormat::ALL {
+        let inputs = exact(&world, base);
+        let (reports, session) = run_all(Session::start(&inputs).unwrap());
+        let adapter = world.path("adapter");
+        session.export_peft(&adapter, "base").unwrap();
+        let data = PackedData::open(&inputs.data_dir).unwrap();
+        let before = reports.iter().find_map(|report| report.metrics.held_out_loss_before_micro);
+        let after = reports.iter().find_map(|report| report.metrics.held_out_loss_micro);
+        assert_ne!(before, after);
+        for (adapter, recorded) in [(None, before), (Some(adapter), after)] {
+            for (device, batch_rows) in [(DeviceChoice::Cpu, 1), (DeviceChoice::HostKernels, 3)] {
+                let evaluation = ExactEvaluation {
+                    model_dir: inputs.model_dir.clone(),
+                    adapter: adapter.clone(),
+                    base,
+                    batch_rows,
+                    threads: 2,
+                    device,
+                };
+                let (found, _) = evaluation.held_out_loss(&data).unwrap();
+                let found = found.unwrap();
+                assert_eq!(Some(attune_trainer::session::micro(found.loss)), recorded, "{device} {base:?}");
+                assert_eq!(found.tokens, data.held_out.trained_tokens() as u64);
+            }
+        }
+    }
+}
+
+/// What `attune-trainer` answers to arguments after which come model and data.
+fn trainer(world: &World, arguments: &[&str]) -> Result<serde_json::Value, String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_attune-trainer"))
+        .args(arguments)
+        .arg("--model")
+        .arg(&world.inputs.model_dir)
+        .arg("--data")
+        .arg(&world.inputs.data_dir)
+        .output()
+        .unwrap();
+    match output.status.success() {
+        true => Ok(serde_json::from_slice(&output.stdout).unwrap()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
+}
+
+#[test]
+fn evaluate_computes_in_the_arithmetic_that_it_is_given() {
+    let world = World::new();
+    let loss = |arithmetic: &str, name: &str| {
+        let report = trainer(&world, &["evaluate", "--arithmetic", arithmetic]).unwrap();
+        let found = report["arithmetic"].as_str().unwrap();
+        assert!(found.starts_with(name), "{found}");
+        report["loss"].as_f64().unwrap()
+    };
+    let (w8, w4, float) = (loss("ax1-w8", "ax1-w8"), loss("ax1-w4", "ax1-w4"), loss("float", "cpu-torch"));
+    assert!(w8 != float && w4 != float && w8 != w4, "{w8} {w4} {float}");
+    assert!((w8 - float).abs() < 0.05 && (w4 - float).abs() < 0.5, "{w8} {w4} {float}");
+    let inputs = exact(&world, BaseFormat::W4);
+    assert_eq!(Some(w4), Session::start(&inputs).unwrap().held_out_loss().unwrap());
+}
+
+#[test]
+fn an_option_stands_only_where_it_is_heeded() {
+    let world = World::new();
+    for arguments in [
+        &["--arithmetic", "ax1-w8", "evaluate"][..],
+        &["--threads", "1", "evaluate"],
+        &["logits", "--tokens", "1", "--arithmetic", "ax1-w8"],
+        &["logits", "--tokens", "1", "--device", "cpu"],
+        &["dequantise", "--out", "x", "--threads", "1"],
+    ] {
+        let error = trainer(&world, arguments).unwrap_err();
+        assert!(error.contains("unexpected argument"), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn a_device_that_cannot_be_used_is_an_error_and_auto_says_why_it_took_the_cpu() {
+    let world = World::new();
+    let error = trainer(&world, &["evaluate", "--device", "cuda:4294967295"]).unwrap_err();
+    assert!(error.contains("device cuda:4294967295: expected "), "{error}");
+    let error = trainer(&world, &["evaluate", "--arithmetic", "float", "--device", "cuda"]).unwrap_err();
+    assert!(error.contains("expected exact arithmetic, found cpu-torch"), "{error}");
+    let error = trainer(&world, &["evaluate", "--device", "the host's stand-in for a GPU"]).unwrap_err();
+    assert!(error.contains("expected auto, cpu, cuda or a GPU such as cuda:1"), "{error}");
+    let report = trainer(&world, &["evaluate", "--arithmetic", "float"]).unwrap();
+    assert!(report["device"].as_str().unwrap().starts_with("CPU (binary32"), "{report}");
+    let report = trainer(&world, &["evaluate", "--device", "cpu"]).unwrap();
+    assert_eq!(report["device"], "CPU (as asked for)");
 }
 
 #[test]
@@ -105,7 +275,7 @@ fn a_resumed_exact_training_equals_an_uninterrupted_one_whatever_the_threads() {
         assert_eq!(timeless(&[report]), timeless(&whole[threads - 1..threads]));
         session.save_checkpoint(&checkpoint).unwrap();
         session = Session::resume(&SessionInputs { threads, ..inputs.clone() }, &checkpoint).unwrap();
-        assert_eq!(session.state_root(), whole[threads - 1].end_root);
+        assert_eq!(session.state_root().unwrap(), whole[threads - 1].end_root);
     }
 }
 
@@ -172,16 +342,18 @@ fn an_exact_fault_names_step_sequence_and_operator() {
     inputs.config.learning_rate = 1e38;
     inputs.config.warmup_steps = 0;
     inputs.config.max_grad_norm = 0.0;
-    let faults: Vec<String> = [1, 4]
-        .map(|rows| {
-            inputs.config.micro_batch_size = rows;
-            inputs.config.gradient_accumulation_steps = 4 / rows;
-            let mut session = Session::start(&inputs).unwrap();
-            session.run_segment(&mut |_| ControlFlow::Continue(())).unwrap_err().to_string()
-        })
-        .into();
+    let cpu = DeviceChoice::Cpu;
+    let faults = [(1, cpu), (4, cpu), (1, DeviceChoice::HostKernels), (4, DeviceChoice::HostKernels)];
+    let faults = faults.map(|(rows, device)| {
+        inputs.device = device;
+        inputs.config.micro_batch_size = rows;
+        inputs.config.gradient_accumulation_steps = 4 / rows;
+        let mut session = Session::start(&inputs).unwrap();
+        session.run_segment(&mut |_| ControlFlow::Continue(())).unwrap_err().to_string()
+    });
     assert!(faults[0].contains("at step ") && faults[0].contains(" in "), "{}", faults[0]);
-    assert_eq!(faults[0], faults[1], "the micro-batch leaves no mark on the fault");
+    let same = faults.iter().all(|fault| *fault == faults[0]);
+    assert!(same, "neither micro-batch nor device leaves a mark on the fault: {faults:#?}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn the_same_inputs_give_the_same_roots_and_traces() {
     let world = World::new();
     let (first, session) = run_all(&world.inputs);
     let (second, _) = run_all(&world.inputs);
-    assert_eq!(first.last().unwrap().end_root, session.state_root());
+    assert_eq!(first.last().unwrap().end_root, session.state_root().unwrap());
     for (one, two) in first.into_iter().zip(second) {
         assert_ne!(one.start_root, one.end_root);
         assert_eq!(timeless(one), timeless(two));
@@ -73,11 +73,11 @@ fn a_resumed_training_equals_an_uninterrupted_one_bit_for_bit() {
         assert_eq!(timeless(run(&mut session)), timeless(expected));
         session.save_checkpoint(&checkpoint).unwrap();
         let resumed = Session::resume(&world.inputs, &checkpoint).unwrap();
-        assert_eq!(resumed.state_root(), session.state_root());
+        assert_eq!(resumed.state_root().unwrap(), session.state_root().unwrap());
         assert_eq!(resumed.segment(), session.segment());
         session = resumed;
     }
-    let end = |session: &Session| session.state().adapter.to_vec();
+    let end = |session: &Session| session.state().unwrap().adapter.to_vec();
     assert_eq!(end(&session), end(&uninterrupted));
 }
 
@@ -116,7 +116,7 @@ fn a_fresh_process_gives_the_same_root() {
     let world = World::new();
     let (reports, session) = run_all(&world.inputs);
     let report = train_apart(&world, &world.inputs.arithmetic.to_string());
-    assert_eq!(report["state_root"], format!("{:?}", session.state_root()));
+    assert_eq!(report["state_root"], format!("{:?}", session.state_root().unwrap()));
     assert_eq!(report["segments"][2]["trace"], format!("{:?}", reports[2].trace));
 }
 
@@ -151,7 +151,7 @@ fn another_data_key_or_seed_gives_another_training() {
     assert_ne!(base[0].end_root, other[0].end_root);
     let mut other_seed = world.inputs.clone();
     other_seed.config.seed = 12;
-    assert_ne!(base[0].start_root, Session::start(&other_seed).unwrap().state_root());
+    assert_ne!(base[0].start_root, Session::start(&other_seed).unwrap().state_root().unwrap());
 }
 
 #[test]
@@ -268,14 +268,14 @@ fn a_full_disk_keeps_the_last_checkpoint() {
     let checkpoint = world.path("checkpoint.safetensors");
     let mut session = Session::start(&world.inputs).unwrap();
     session.save_checkpoint(&checkpoint).unwrap();
-    let root = session.state_root();
+    let root = session.state_root().unwrap();
     run(&mut session);
     std::os::unix::fs::symlink("/dev/full", attune_trainer::files::partial_path(&checkpoint)).unwrap();
     let error = session.save_checkpoint(&checkpoint).unwrap_err().to_string();
     assert!(error.contains("the disk is full"), "{error}");
-    assert_eq!(Session::resume(&world.inputs, &checkpoint).unwrap().state_root(), root);
+    assert_eq!(Session::resume(&world.inputs, &checkpoint).unwrap().state_root().unwrap(), root);
     session.save_checkpoint(&checkpoint).unwrap();
-    assert_ne!(Session::resume(&world.inputs, &checkpoint).unwrap().state_root(), root);
+    assert_ne!(Session::resume(&world.inputs, &checkpoint).unwrap().state_root().unwrap(), root);
 }
 
 #[test]

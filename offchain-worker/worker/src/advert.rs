@@ -12,6 +12,7 @@ use attune_chain_client::primitives::{
 use attune_trainer::{
     arithmetic::EXACT_VERSION,
     data::{PackedData, Split},
+    device::Gpu,
     pretrain::{PretrainConfig, Pretraining},
     spec::ModelSpec,
     Arithmetic,
@@ -45,7 +46,7 @@ pub struct Advertisement {
     pub exact_version: u16,
     /// The machine that trains.
     pub hardware: Machine,
-    /// GPUs that the machine has besides.
+    /// All GPUs that the driver reports, whether they train or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpus: Option<Gpus>,
     /// Where artifacts are served, as a URL.
@@ -60,8 +61,22 @@ pub struct Advertisement {
     pub operator: String,
 }
 
-/// The machine that this process runs on. This form of the worker trains on the CPU, so no accelerator is named; what
-/// GPUs there are besides, [`crate::gpu`] says.
+/// At most 64 bytes, as the chain takes them.
+fn bounded(mut model: String) -> String {
+    model.truncate(model.char_indices().take_while(|(at, c)| at + c.len_utf8() <= 64).count());
+    model
+}
+
+impl Machine {
+    /// A machine whose `gpu` trains. A record must not name more than takes part, so the others are left out.
+    pub fn with_gpu(gpu: &Gpu) -> Self {
+        let memory_mib = u32::try_from(gpu.memory_bytes >> 20).unwrap_or(u32::MAX);
+        Self { model: bounded(gpu.name.clone()), accelerators: 1, memory_mib }
+    }
+}
+
+/// The machine that this process runs on, as one that trains on its CPU: no accelerator is named. What GPUs there are
+/// besides, [`crate::gpu`] says.
 pub fn machine() -> Machine {
     let field = |file: &str, name: &str| {
         let text = fs::read_to_string(file).unwrap_or_default();
@@ -69,9 +84,12 @@ pub fn machine() -> Machine {
         Some(line.split_once(':')?.1.trim().to_owned())
     };
     let kib = field("/proc/meminfo", "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
-    let mut model = field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
-    model.truncate(model.char_indices().take_while(|(at, c)| at + c.len_utf8() <= 64).count());
-    Machine { model, accelerators: 0, memory_mib: u32::try_from(kib.unwrap_or(0) / 1024).unwrap_or(u32::MAX) }
+    let model = field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    Machine {
+        model: bounded(model),
+        accelerators: 0,
+        memory_mib: u32::try_from(kib.unwrap_or(0) / 1024).unwrap_or(u32::MAX),
+    }
 }
 
 /// What was measured, and for what.
@@ -79,12 +97,13 @@ pub fn machine() -> Machine {
 struct Measured {
     arithmetic: String,
     threads: u32,
+    device: String,
     version: String,
     tokens_per_second: u32,
 }
 
 /// The speed on the reference load, in the arithmetic that jobs are in by default: measured once for each arithmetic,
-/// number of threads and version, then read from `<base>/speed.json`.
+/// number of threads, device and version, then read from `<base>/speed.json`.
 ///
 /// # Errors
 /// If the reference load cannot be run or the file cannot be written.
@@ -92,9 +111,11 @@ pub fn speed(base: &Path, trainer: &TorchTrainer) -> Result<u32, TrainError> {
     let path = base.join("speed.json");
     let arithmetic = Arithmetic::Exact(attune_trainer::BaseFormat::W8).to_string();
     let (threads, version) = (trainer.class().threads(), env!("CARGO_PKG_VERSION").to_owned());
+    let device = trainer.placement().device();
     let known = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Measured>(&bytes).ok());
     let same = |known: &Measured| {
-        (&known.arithmetic, known.threads, &known.version) == (&arithmetic, threads, &version)
+        let named = (&known.arithmetic, known.threads, &known.device, &known.version);
+        named == (&arithmetic, threads, &device, &version)
     };
     if let Some(known) = known.filter(same) {
         return Ok(known.tokens_per_second);
@@ -103,7 +124,7 @@ pub fn speed(base: &Path, trainer: &TorchTrainer) -> Result<u32, TrainError> {
     let measured = measure(&folder, trainer);
     let _ = fs::remove_dir_all(&folder);
     let tokens_per_second = measured?;
-    let bytes = serde_json::to_vec(&Measured { arithmetic, threads, version, tokens_per_second })
+    let bytes = serde_json::to_vec(&Measured { arithmetic, threads, device, version, tokens_per_second })
         .expect("strings and integers always serialise; qed");
     replace_file(&path, &bytes).map_err(|error| disk(&path, &error))?;
     Ok(tokens_per_second)
@@ -239,6 +260,14 @@ mod tests {
         let machine = machine();
         assert!(!machine.model.is_empty() && machine.model.len() <= 64);
         assert!(machine.memory_mib > 0);
+    }
+
+    #[test]
+    fn a_machine_whose_gpu_trains_names_it_and_its_memory() {
+        let gpu = Gpu { number: 3, name: "NVIDIA ".repeat(20), memory_bytes: 80 << 30 };
+        let machine = Machine::with_gpu(&gpu);
+        assert_eq!((machine.accelerators, machine.memory_mib), (1, 80 * 1024));
+        assert_eq!(machine.model, gpu.name[..64]);
     }
 
     #[test]

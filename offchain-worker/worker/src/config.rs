@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::{bail, Context, Result};
 use attune_chain_client::{keys, primitives::Balance, Account};
-use attune_trainer::{class::InstructionSet, ExecutionClass};
+use attune_trainer::{class::InstructionSet, DeviceChoice, ExecutionClass};
 use clap::Args;
 use serde::Deserialize;
 
@@ -50,6 +50,10 @@ pub struct Settings {
     /// --threads]; its threads are those of exact arithmetic, too.
     #[arg(long, value_name = "CLASS", conflicts_with = "threads")]
     pub class: Option<String>,
+    /// Where jobs in exact arithmetic are trained and audited: auto (the first GPU that can be used, else the CPU), cpu, cuda,
+    /// or cuda:N for GPU N from 0 [default: auto]. Every device gives the same bits. Class-exact jobs run on the CPU.
+    #[arg(long, value_name = "DEVICE", env = "ATTUNE_DEVICE")]
+    pub device: Option<DeviceChoice>,
     /// Never ask for less than this for a job, in planck [default: 0].
     #[arg(long, value_name = "PLANCK")]
     pub price_floor: Option<u64>,
@@ -86,11 +90,17 @@ impl Settings {
             public_url: self.public_url.or(file.public_url),
             class: self.class.or(if self.threads.is_some() { None } else { file.class }),
             threads: self.threads.or(file.threads),
+            device: self.device.or(file.device),
             price_floor: self.price_floor.or(file.price_floor),
             max_jobs: self.max_jobs.or(file.max_jobs),
             only_own_deadlines: self.only_own_deadlines || file.only_own_deadlines,
             config: self.config,
         })
+    }
+
+    /// The device that is asked for.
+    pub fn device(&self) -> DeviceChoice {
+        self.device.unwrap_or_default()
     }
 
     /// The execution class that is asked for; its threads are those of exact arithmetic, too.
@@ -185,6 +195,22 @@ mod tests {
         std::fs::write(&path, "prize-floor = 7\n").unwrap();
         let error = Settings { config: Some(path), ..Settings::default() }.with_file().unwrap_err();
         assert!(format!("{error:#}").contains("prize-floor"), "{error:#}");
+    }
+
+    #[test]
+    fn the_device_is_named_in_the_file_or_by_a_flag_and_is_auto_if_it_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("worker.toml");
+        let settings = |text: &str, device| {
+            std::fs::write(&path, text).unwrap();
+            Settings { config: Some(path.clone()), device, ..Settings::default() }.with_file()
+        };
+        assert_eq!(settings("", None).unwrap().device(), DeviceChoice::Auto);
+        assert_eq!(settings("device = \"cuda:1\"", None).unwrap().device(), DeviceChoice::Cuda(1));
+        let flag = Some(DeviceChoice::Cpu);
+        assert_eq!(settings("device = \"cuda:1\"", flag).unwrap().device(), DeviceChoice::Cpu);
+        let error = format!("{:#}", settings("device = \"gpu\"", None).unwrap_err());
+        assert!(error.contains("expected auto, cpu, cuda or a GPU such as cuda:1, found \"gpu\""), "{error}");
     }
 
     #[test]

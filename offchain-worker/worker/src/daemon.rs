@@ -32,7 +32,7 @@ use tokio::{net::TcpListener, sync::Notify};
 
 use crate::{
     access::{self, Rights},
-    advert::{machine, Advertisement},
+    advert::Advertisement,
     board::Board,
     config::WorkerConfig,
     engine::{Engine, Trainer},
@@ -117,7 +117,7 @@ impl Worker {
         let advertisement = Advertisement {
             class: config.class.clone(),
             exact_version: EXACT_VERSION,
-            hardware: machine(),
+            hardware: trainer.machine(),
             gpus: gpu::gpus(),
             endpoint,
             tokens_per_second,
@@ -126,11 +126,7 @@ impl Worker {
             operator: config.account.id().to_string(),
         };
         for gpu in advertisement.gpus.iter().flat_map(|gpus| &gpus.devices) {
-            tracing::info!(
-                name = gpu.name,
-                memory_mib = gpu.memory_mib,
-                "the driver reports a GPU; training is on the CPU"
-            );
+            tracing::info!(name = gpu.name, memory_mib = gpu.memory_mib, "the driver reports a GPU");
         }
         let public = Arc::new(Public {
             advertisement,

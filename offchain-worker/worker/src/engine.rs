@@ -21,6 +21,8 @@ use attune_chain_client::{
 };
 use tokio::sync::oneshot;
 
+use crate::advert::{machine, Machine};
+
 /// Why training did not go on. What follows depends on whose fault it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TrainError {
@@ -36,7 +38,7 @@ pub enum TrainError {
     /// The caller asked to stop in the middle of a segment.
     #[error("stopped on request")]
     Stopped,
-    /// This machine is at fault: a full disk, memory, libtorch. Worth another try.
+    /// This machine is at fault: a full disk, memory, a GPU, libtorch. Worth another try.
     #[error("{0}")]
     Machine(String),
 }
@@ -83,6 +85,11 @@ pub trait Trainer: Send + Sync + 'static {
     /// # Errors
     /// [`TrainError`].
     fn open(&self, job: &TrainingJob, checkpoint: Option<&Path>) -> Result<Box<dyn Training>, TrainError>;
+
+    /// The machine that trains, as it is advertised and stands in training records.
+    fn machine(&self) -> Machine {
+        machine()
+    }
 }
 
 /// An open training. Lives on the engine's thread.

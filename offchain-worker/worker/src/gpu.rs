@@ -1,7 +1,7 @@
 //! What NVIDIA's driver reports, where there is one.
 //!
-//! This form of the worker trains on its CPU. So its GPUs are advertised beside the machine that trains and not as that
-//! machine: a training record must not name hardware that took no part.
+//! Which of these GPUs trains, if one does, the trainer says: they are advertised beside the machine that trains and not as
+//! that machine, since a training record must not name hardware that took no part.
 
 use std::ffi::OsStr;
 

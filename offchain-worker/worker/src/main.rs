@@ -3,12 +3,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::{Context, Result};
-use attune_worker::{
-    advert::{machine, speed},
-    gpu,
-    torch::TorchTrainer,
-    Settings, Worker,
-};
+use attune_worker::{advert::speed, engine::Trainer, gpu, torch::TorchTrainer, Settings, Worker};
 use clap::{Parser, Subcommand, ValueEnum};
 
 /// Trains, audits and serves artifacts for a provider of the Attune network.
@@ -66,7 +61,11 @@ fn run(command: Command) -> Result<()> {
         Command::Run(settings) => {
             let settings = settings.with_file()?;
             // libtorch reads its environment once: the class comes before anything else, and before any thread.
-            let trainer = TorchTrainer::pin(settings.execution_class()?)?;
+            let trainer = TorchTrainer::pin(settings.execution_class()?)?.on(settings.device())?;
+            tracing::info!(
+                device = %trainer.placement(),
+                "jobs in exact arithmetic are trained here, class-exact ones on the CPU"
+            );
             let config = settings.complete()?;
             std::fs::create_dir_all(&config.base_dir)
                 .with_context(|| format!("expected to make {}", config.base_dir.display()))?;
@@ -108,21 +107,22 @@ async fn interrupted() {
 
 fn check(settings: Settings) -> Result<()> {
     let class = settings.execution_class()?;
-    let trainer = TorchTrainer::pin(class)?;
-    let machine = machine();
+    let trainer = TorchTrainer::pin(class)?.on(settings.device())?;
+    let machine = trainer.machine();
     println!(
         "machine            {} ({} accelerators, {} MiB)",
         machine.model, machine.accelerators, machine.memory_mib
     );
     for gpu in gpu::gpus().iter().flat_map(|gpus| &gpus.devices) {
-        println!("GPU                {}, {} MiB (training is on the CPU)", gpu.name, gpu.memory_mib);
+        println!("GPU                {}, {} MiB", gpu.name, gpu.memory_mib);
     }
+    println!("trains on          {}", trainer.placement());
     println!(
         "arithmetic         exact, version {} (AX-{0}), with {} threads",
         attune_trainer::arithmetic::EXACT_VERSION,
         class.threads()
     );
-    println!("execution class    {class} (for class-exact jobs)");
+    println!("execution class    {class} (for class-exact jobs, on the CPU)");
     println!("engine version     {}", attune_trainer::ENGINE_VERSION);
     let folder = match &settings.base_dir {
         Some(folder) => folder.clone(),

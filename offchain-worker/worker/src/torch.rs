@@ -1,6 +1,11 @@
 //! The real trainer behind [`Trainer`]: `attune_trainer`, in the arithmetic that the job asks for.
 
-use std::{ops::ControlFlow, path::Path};
+use std::{
+    collections::BTreeSet,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use attune_chain_client::{
     json::text,
@@ -10,10 +15,14 @@ use attune_chain_client::{
 };
 use attune_trainer::{
     arithmetic::EXACT_VERSION, data::PackedData, lora::LoraConfig, optimizer::AdamWConfig,
-    schedule::Schedule, Arithmetic, BaseFormat, Error, ExecutionClass, Session, SessionInputs, TrainConfig,
+    schedule::Schedule, Arithmetic, BaseFormat, DeviceChoice, Error, ExecutionClass, Placement, Session,
+    SessionInputs, TrainConfig,
 };
 
-use crate::engine::{SegmentOutcome, Step, TrainError, Trainer, Training, TrainingJob};
+use crate::{
+    advert::{machine, Machine},
+    engine::{SegmentOutcome, Step, TrainError, Trainer, Training, TrainingJob},
+};
 
 /// The configuration that a specification fixes. The provider adds nothing to it.
 pub fn train_config(spec: &Spec) -> TrainConfig {
@@ -49,26 +58,80 @@ pub fn train_config(spec: &Spec) -> TrainConfig {
     }
 }
 
-/// `attune_trainer`: exact arithmetic, with as many threads as the execution class has, and libtorch's binary32 in that
-/// class, to which it is pinned.
-#[derive(Clone, Copy, Debug)]
+/// `attune_trainer`: exact arithmetic on a device of choice, with as many threads as the execution class has where that is
+/// the CPU, and libtorch's binary32 in that class, to which it is pinned.
+#[derive(Clone, Debug)]
 pub struct TorchTrainer {
     class: ExecutionClass,
+    device: DeviceChoice,
+    placement: Placement,
+    failed: Failed,
 }
 
+/// Folders of the jobs that a GPU failed on. Where the device is not prescribed they go on on the CPU, which gives the same
+/// bits: a model that is too large for the GPU must not fail job after job.
+#[derive(Clone, Debug, Default)]
+struct Failed(Arc<Mutex<BTreeSet<PathBuf>>>);
+
+impl Failed {
+    fn note(&self, job: &Path) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(job.to_owned());
+    }
+
+    fn has(&self, job: &Path) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(job)
+    }
+}
+
+/// What shows the device of exact jobs; the device is the same for both forms of the base.
+const EXACT: Arithmetic = Arithmetic::Exact(BaseFormat::W8);
+
 impl TorchTrainer {
-    /// Pins this process to the class. Call it before anything else uses libtorch.
+    /// Pins this process to the class, and trains on the CPU. Call it before anything else uses libtorch.
     ///
     /// # Errors
     /// If this machine cannot run the class, or the process is pinned to another one.
     pub fn pin(class: ExecutionClass) -> Result<Self, TrainError> {
-        class.pin().map_err(machine)?;
-        Ok(Self { class })
+        class.pin().map_err(sort)?;
+        let device = DeviceChoice::Cpu;
+        let placement = device.place(EXACT).map_err(sort)?;
+        Ok(Self { class, device, placement, failed: Failed::default() })
+    }
+
+    /// The same on another device, for jobs in exact arithmetic.
+    ///
+    /// # Errors
+    /// If the GPU that is asked for cannot be used.
+    pub fn on(self, device: DeviceChoice) -> Result<Self, TrainError> {
+        let placement = device.place(EXACT).map_err(sort)?;
+        // What is advertised stays true: a GPU that appears later is not taken before the next start.
+        let device = match (&placement.gpu, device) {
+            (None, DeviceChoice::Auto) => DeviceChoice::Cpu,
+            _ => device,
+        };
+        Ok(Self { device, placement, ..self })
     }
 
     /// The class.
     pub fn class(&self) -> ExecutionClass {
         self.class
+    }
+
+    /// Where jobs in exact arithmetic are trained, and why there.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    /// The device of a job. In an execution class there is only the CPU; a GPU that was chosen for exact jobs is no mistake
+    /// there.
+    fn device(&self, arithmetic: Arithmetic, job: &Path) -> DeviceChoice {
+        match arithmetic {
+            Arithmetic::Float(_) => DeviceChoice::Cpu,
+            Arithmetic::Exact(_) if self.device == DeviceChoice::Auto && self.failed.has(job) => {
+                DeviceChoice::Cpu
+            }
+            Arithmetic::Exact(_) => self.device,
+        }
     }
 
     /// The arithmetic of a job, if it is one of this trainer's. What it cannot compute is refused: a result in another
@@ -95,12 +158,14 @@ impl TorchTrainer {
     }
 
     fn inputs(&self, job: &TrainingJob) -> Result<SessionInputs, TrainError> {
+        let arithmetic = self.arithmetic(&job.spec.mode)?;
         Ok(SessionInputs {
             model_dir: job.model_dir.clone(),
             data_dir: job.data_dir.clone(),
             config: train_config(&job.spec),
-            arithmetic: self.arithmetic(&job.spec.mode)?,
+            arithmetic,
             threads: self.class.threads() as usize,
+            device: self.device(arithmetic, &job.model_dir),
         })
     }
 }
@@ -113,7 +178,22 @@ impl Trainer for TorchTrainer {
             Some(path) => Session::resume(&inputs, path),
             None => Session::start(&inputs),
         };
-        Ok(Box::new(TorchTraining { session: session.map_err(sort)? }))
+        let open = TorchTraining::new(session, job.model_dir.clone(), self.failed.clone())?;
+        if open.session.placement().gpu != self.placement.gpu
+            && matches!(inputs.arithmetic, Arithmetic::Exact(_))
+        {
+            tracing::warn!(
+                expected = self.placement.device(),
+                found = %open.session.placement(),
+                folder = %job.model_dir.display(),
+                "a job is not trained where this worker trains; its result is the same"
+            );
+        }
+        Ok(Box::new(open))
+    }
+
+    fn machine(&self) -> Machine {
+        self.placement.gpu.as_ref().map_or_else(machine, Machine::with_gpu)
     }
 }
 
@@ -139,11 +219,38 @@ fn check_data(job: &TrainingJob) -> Result<(), TrainError> {
 /// One session of the trainer.
 struct TorchTraining {
     session: Session,
+    job: PathBuf,
+    failed: Failed,
+}
+
+impl TorchTraining {
+    fn new(
+        session: attune_trainer::Result<Session>,
+        job: PathBuf,
+        failed: Failed,
+    ) -> Result<Self, TrainError> {
+        match session {
+            Ok(session) => Ok(Self { session, job, failed }),
+            Err(error) => Err(noted(error, &job, &failed)),
+        }
+    }
+
+    fn sort(&self, error: Error) -> TrainError {
+        noted(error, &self.job, &self.failed)
+    }
+}
+
+/// Whose fault an error is; a GPU's is kept in mind.
+fn noted(error: Error, job: &Path, failed: &Failed) -> TrainError {
+    if matches!(error, Error::Cuda(_)) {
+        failed.note(job);
+    }
+    sort(error)
 }
 
 impl Training for TorchTraining {
     fn state_root(&self) -> Result<H256, TrainError> {
-        Ok(self.session.state_root())
+        self.session.state_root().map_err(|error| self.sort(error))
     }
 
     fn run_segment(
@@ -154,7 +261,8 @@ impl Training for TorchTraining {
         let tokens = config.rows_per_step().saturating_mul(u64::from(config.sequence_length));
         let mut report =
             |step: attune_trainer::StepReport| on_step(Step { step: step.step, loss: step.loss, tokens });
-        let done = self.session.run_segment(&mut report).map_err(sort)?;
+        let done =
+            self.session.run_segment(&mut report).map_err(|error| noted(error, &self.job, &self.failed))?;
         Ok(SegmentOutcome {
             start_root: done.start_root,
             end_root: done.end_root,
@@ -164,11 +272,11 @@ impl Training for TorchTraining {
     }
 
     fn save_checkpoint(&self, path: &Path) -> Result<(), TrainError> {
-        self.session.save_checkpoint(path).map_err(sort)
+        self.session.save_checkpoint(path).map_err(|error| self.sort(error))
     }
 
     fn export(&self, dir: &Path, base_model: &str) -> Result<(), TrainError> {
-        self.session.export_peft(dir, base_model).map_err(sort)
+        self.session.export_peft(dir, base_model).map_err(|error| self.sort(error))
     }
 }
 
@@ -182,14 +290,10 @@ fn sort(error: Error) -> TrainError {
         | Error::Data(_)
         | Error::Adapter { .. } => TrainError::Inputs(text),
         Error::Checkpoint { .. } => TrainError::Checkpoint(text),
-        Error::NotFinite { .. } => TrainError::Diverged(text),
+        Error::NotFinite { .. } | Error::Fault(_) | Error::HeldOut { .. } => TrainError::Diverged(text),
         Error::Stopped { .. } => TrainError::Stopped,
         _ => TrainError::Machine(text),
     }
-}
-
-fn machine(error: Error) -> TrainError {
-    TrainError::Machine(error.to_string())
 }
 
 #[cfg(test)]
@@ -220,7 +324,7 @@ mod tests {
 
     #[test]
     fn the_job_decides_the_arithmetic_and_what_is_not_computed_here_is_refused() {
-        let trainer = TorchTrainer { class: testing::CLASS.parse().unwrap() };
+        let trainer = TorchTrainer::pin(testing::CLASS.parse().unwrap()).unwrap();
         let class =
             |name: &str| ArithmeticMode::ClassExact { class: name.as_bytes().to_vec().try_into().unwrap() };
         let exact = |version| ArithmeticMode::Exact { version, base: SpecBase::W4 };
@@ -235,6 +339,36 @@ mod tests {
                 matches!(&refused, TrainError::Machine(text) if text.contains(part)),
                 "an auditor that cannot compute it must not vote: {refused:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_job_that_a_gpu_failed_on_goes_on_on_the_cpu_unless_the_gpu_was_prescribed() {
+        let trainer =
+            |device| TorchTrainer { device, ..TorchTrainer::pin(testing::CLASS.parse().unwrap()).unwrap() };
+        let (job, other) = (Path::new("jobs/1/model"), Path::new("jobs/2/model"));
+        for (device, after) in [
+            (DeviceChoice::Auto, DeviceChoice::Cpu),
+            (DeviceChoice::Cuda(1), DeviceChoice::Cuda(1)),
+            (DeviceChoice::Cpu, DeviceChoice::Cpu),
+        ] {
+            let trainer = trainer(device);
+            assert_eq!(trainer.device(EXACT, job), device);
+            assert_eq!(trainer.device(Arithmetic::Float(trainer.class), job), DeviceChoice::Cpu);
+            let error = noted(Error::Cuda(attune_cuda::Error::NoDriver), job, &trainer.failed);
+            assert!(matches!(error, TrainError::Machine(_)), "{error:?}");
+            noted(Error::Config("x".into()), other, &trainer.failed);
+            assert_eq!(trainer.device(EXACT, job), after);
+            assert_eq!(trainer.device(EXACT, other), device, "another job is not concerned");
+        }
+    }
+
+    #[test]
+    fn a_fault_of_exact_arithmetic_is_the_training_s_and_not_the_machine_s() {
+        let operator = attune_exact::fault::Operator::Head;
+        let fault = attune_exact::fault::Fault { step: 3, sequence: Some(1), operator };
+        for error in [Error::Fault(fault), Error::HeldOut { operator }] {
+            assert!(matches!(sort(error), TrainError::Diverged(text) if text.contains("head")));
         }
     }
 

@@ -26,7 +26,7 @@ use crate::{
 pub use frozen::{Layer, Matrix, Weights};
 use head::Targets;
 use pass::{Pass, Table};
-use projection::Place;
+pub use projection::Place;
 
 /// Model, adapter and optimizer of an exact training, on a device.
 pub struct Engine {
@@ -61,6 +61,24 @@ fn places(shape: &Shape, lora: &Lora) -> Vec<[Place; 7]> {
     (0..shape.layers).map(|layer| Target::ALL.map(|target| place(layer, target))).collect()
 }
 
+/// Each place must be as large as its matrix, and within the flat vectors.
+fn check_places(shape: &Shape, lora: &Lora, places: &[[Place; 7]]) -> Result<()> {
+    let equal = |what, expected: usize, found: usize| match expected == found {
+        true => Ok(()),
+        false => Err(Error::Shape { what, expected, found }),
+    };
+    equal("blocks with an adapter", shape.layers, places.len())?;
+    let end = lora.len(shape);
+    for (target, place) in places.iter().flat_map(|block| Target::ALL.iter().zip(block)) {
+        let (inputs, outputs) = target.sizes(shape);
+        for (range, width) in [(&place.a, inputs), (&place.b, outputs)] {
+            equal("a matrix of the adapter", lora.rank * width, range.len())?;
+            equal("the end of the adapter", end.max(range.end), end)?;
+        }
+    }
+    Ok(())
+}
+
 fn starts(documents: &[u32]) -> impl Iterator<Item = u32> + '_ {
     let mut start = 0;
     documents.iter().enumerate().map(move |(at, document)| {
@@ -72,7 +90,8 @@ fn starts(documents: &[u32]) -> impl Iterator<Item = u32> + '_ {
 }
 
 impl Engine {
-    /// An engine for sequences whose positions are below `positions`.
+    /// An engine for sequences whose positions are below `positions`; matrices lie in the flat vectors as
+    /// [`Lora::place`] says.
     ///
     /// # Errors
     /// The state is of another shape, or there is no memory.
@@ -81,9 +100,26 @@ impl Engine {
         weights: Weights,
         lora: Lora,
         state: &State,
+        sizes: (u32, usize),
+    ) -> Result<Self> {
+        let places = places(&weights.shape, &lora);
+        Self::with_places(device, weights, (lora, places), state, sizes)
+    }
+
+    /// As [`Engine::new`], with flat vectors in an order of the caller's own: `places` has, for each block, where the
+    /// matrices of q, k, v, o, gate, up and down lie, without overlap. The order moves no bit.
+    ///
+    /// # Errors
+    /// State or places are of another shape, or there is no memory.
+    pub fn with_places(
+        device: &Device,
+        weights: Weights,
+        (lora, places): (Lora, Vec<[Place; 7]>),
+        state: &State,
         (positions, micro_batch): (u32, usize),
     ) -> Result<Self> {
         let shape = &weights.shape;
+        check_places(shape, &lora, &places)?;
         let expected = lora.len(shape);
         for found in [state.adapter.len(), state.first.len(), state.second.len()] {
             if found != expected {
@@ -93,7 +129,7 @@ impl Engine {
         let all: Vec<u32> = (0..positions).collect();
         let table = rotary::table(shape.head_dim, shape.rope_theta, shape.rope_scaling.as_ref(), &all);
         Ok(Self {
-            places: places(shape, &lora),
+            places,
             rotary: Table {
                 cosine: device.upload(&table.cosine)?,
                 sine: device.upload(&table.sine)?,
@@ -161,8 +197,17 @@ impl Engine {
     /// # Errors
     /// The device failed.
     pub fn loss(&self, sequences: &[Sequence]) -> Result<Result<f32, Operator>> {
-        let found = self.accumulate(sequences, None)?;
-        Ok(found.map(|sum| mean_loss(sum, loss_tokens(sequences))).map_err(|(_, operator)| operator))
+        let found = self.loss_sum(sequences)?;
+        Ok(found.map(|sum| mean_loss(sum, loss_tokens(sequences))))
+    }
+
+    /// Σ int(ℓ × 2^24) over the loss-bearing tokens of `sequences`, or the first operator with a check that failed. The
+    /// sums of parts of a list add up to that of the list.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn loss_sum(&self, sequences: &[Sequence]) -> Result<Result<i64, Operator>> {
+        Ok(self.accumulate(sequences, None)?.map_err(|(_, operator)| operator))
     }
 
     /// Loss sum and gradient of all sequences; or the first that fails, with its operator.
@@ -220,5 +265,44 @@ impl Engine {
             length,
             faults,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_other_sizes_or_outside_the_vectors_are_refused() {
+        let shape = Shape {
+            vocabulary: 5,
+            hidden: 4,
+            intermediate: 6,
+            layers: 2,
+            heads: 2,
+            kv_heads: 1,
+            head_dim: 2,
+            norm_epsilon: 1e-5,
+            rope_theta: 1e4,
+            rope_scaling: None,
+        };
+        let lora = Lora { rank: 3, alpha: 1.0, rank_stabilised: false };
+        let good = places(&shape, &lora);
+        check_places(&shape, &lora, &good).unwrap();
+        let refused = |change: &dyn Fn(&mut Vec<[Place; 7]>)| {
+            let mut places = good.clone();
+            change(&mut places);
+            check_places(&shape, &lora, &places).unwrap_err().to_string()
+        };
+        let error = refused(&|places| places.truncate(1));
+        assert!(error.starts_with("blocks with an adapter: expected 2, found 1"), "{error}");
+        let error = refused(&|places| places[0][2].a.end += 1);
+        assert!(error.starts_with("a matrix of the adapter: expected 12, found 13"), "{error}");
+        let end = lora.len(&shape);
+        let error = refused(&|places| places[1][6].b = end - 11..end + 1);
+        assert!(
+            error.starts_with(&format!("the end of the adapter: expected {}, found {end}", end + 1)),
+            "{error}"
+        );
     }
 }

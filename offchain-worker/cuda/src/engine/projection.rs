@@ -52,12 +52,12 @@ impl Quantised {
 }
 
 /// Where the two matrices of one part lie in the flat parameters.
-#[derive(Clone, Debug)]
-pub(super) struct Place {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
     /// `[r, in]`
-    pub(super) a: Range<usize>,
+    pub a: Range<usize>,
     /// `[part's outputs, r]`
-    pub(super) b: Range<usize>,
+    pub b: Range<usize>,
 }
 
 /// A frozen matrix and where its adapters lie.

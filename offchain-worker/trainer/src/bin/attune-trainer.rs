@@ -10,9 +10,10 @@ use std::{
 
 use anyhow::{bail, Context};
 use attune_trainer::{
+    compare,
     data::PackedData,
     dequantise::dequantise,
-    evaluate::held_out_loss,
+    evaluate::{held_out_loss, ExactEvaluation},
     files::{write_safetensors, TensorBytes},
     lora::LoraConfig,
     model::Model,
@@ -20,7 +21,7 @@ use attune_trainer::{
     parameters::{bytes, values},
     peft,
     schedule::Schedule,
-    Arithmetic, BaseFormat, ExecutionClass, SegmentReport, Session, SessionInputs, TrainConfig,
+    Arithmetic, BaseFormat, DeviceChoice, ExecutionClass, SegmentReport, Session, SessionInputs, TrainConfig,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -32,13 +33,6 @@ use serde_json::json;
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Arithmetic of a training: ax1-w8 or ax1-w4 (exact, the same bits on every machine; eight- or four-bit base),
-    /// float (libtorch's binary32), or an execution class such as cpu-torch2.11.0-avx2-t2-f32.
-    #[arg(long, global = true, default_value = "ax1-w8")]
-    arithmetic: String,
-    /// Threads. Exact arithmetic gives the same bits with any number of them.
-    #[arg(long, global = true, default_value_t = 2)]
-    threads: u32,
 }
 
 #[derive(Subcommand)]
@@ -47,18 +41,85 @@ enum Command {
     Train(Box<Train>),
     /// Measures the held-out loss of a model, or of model and adapter, on packed data.
     Evaluate(Evaluate),
-    /// Writes the logits of one list of tokens, `[tokens, vocab]`.
+    /// Writes the logits of one list of tokens, `[tokens, vocab]`, as libtorch's binary32 computes them.
     Logits(Logits),
-    /// Adds an adapter into the weights of its model.
+    /// Adds an adapter into the weights of its model, in libtorch's binary32.
     Merge(Merge),
     /// Writes the base model as exact arithmetic sees it: its matrices in 8 or 4 bits, written as binary32.
     Dequantise(Dequantise),
+    /// Trains small random models on the CPU and on a GPU, in exact arithmetic, and compares them to the last bit.
+    Compare(Compare),
     /// Shows the full name of the arithmetic.
-    Arithmetic,
+    Arithmetic(ArithmeticOptions),
+}
+
+/// What to compute in.
+#[derive(Args)]
+struct ArithmeticOptions {
+    /// ax1-w8 or ax1-w4 (exact, the same bits on every machine; eight- or four-bit base), float (libtorch's binary32), or an
+    /// execution class such as cpu-torch2.11.0-avx2-t2-f32.
+    #[arg(long, default_value = "ax1-w8")]
+    arithmetic: String,
+    #[command(flatten)]
+    threads: Threads,
+}
+
+#[derive(Args, Clone, Copy)]
+struct Threads {
+    /// Threads. Exact arithmetic gives the same bits with any number of them.
+    #[arg(long, default_value_t = 2)]
+    threads: u32,
+}
+
+#[derive(Args)]
+struct Compare {
+    #[command(flatten)]
+    threads: Threads,
+    /// The GPU: cuda, or cuda:N for GPU N from 0.
+    #[arg(long, default_value_t = DeviceChoice::Cuda(0))]
+    device: DeviceChoice,
+}
+
+/// What to compute on.
+#[derive(Args)]
+struct DeviceOption {
+    /// auto (the first GPU where exact arithmetic can use it, else the CPU), cpu, cuda, or cuda:N for GPU N from 0. Exact
+    /// arithmetic gives the same bits on all of them; binary32 is computed on the CPU.
+    #[arg(long, env = "ATTUNE_DEVICE", default_value_t)]
+    device: DeviceChoice,
+}
+
+impl ArithmeticOptions {
+    /// The arithmetic; libtorch is pinned to it where it computes.
+    fn arithmetic(&self) -> anyhow::Result<Arithmetic> {
+        let arithmetic = match self.arithmetic.as_str() {
+            "float" => Arithmetic::Float(ExecutionClass::detect(self.threads.threads)?),
+            name => name.parse()?,
+        };
+        if let Arithmetic::Float(class) = arithmetic {
+            class.pin()?;
+        }
+        Ok(arithmetic)
+    }
+
+    fn count(&self) -> usize {
+        self.threads.threads as usize
+    }
+}
+
+impl Threads {
+    /// Pins libtorch to this machine's class.
+    fn pin(self) -> anyhow::Result<()> {
+        Ok(ExecutionClass::detect(self.threads)?.pin()?)
+    }
 }
 
 #[derive(Args)]
 struct Train {
+    #[command(flatten)]
+    arithmetic: ArithmeticOptions,
+    #[command(flatten)]
+    device: DeviceOption,
     /// Hugging Face directory of the base model.
     #[arg(long)]
     model: PathBuf,
@@ -127,6 +188,10 @@ enum ScheduleName {
 
 #[derive(Args)]
 struct Evaluate {
+    #[command(flatten)]
+    arithmetic: ArithmeticOptions,
+    #[command(flatten)]
+    device: DeviceOption,
     /// Hugging Face directory of the model.
     #[arg(long)]
     model: PathBuf,
@@ -137,12 +202,14 @@ struct Evaluate {
     #[arg(long)]
     data: PathBuf,
     /// Packed rows of one forward pass.
-    #[arg(long, default_value_t = 2)]
-    batch_rows: usize,
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    batch_rows: u32,
 }
 
 #[derive(Args)]
 struct Logits {
+    #[command(flatten)]
+    threads: Threads,
     /// Hugging Face directory of the model.
     #[arg(long)]
     model: PathBuf,
@@ -159,6 +226,8 @@ struct Logits {
 
 #[derive(Args)]
 struct Merge {
+    #[command(flatten)]
+    threads: Threads,
     /// Hugging Face directory of the base model.
     #[arg(long)]
     model: PathBuf,
@@ -190,18 +259,8 @@ enum BaseName {
 }
 
 fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    let arithmetic = match arguments.arithmetic.as_str() {
-        "float" => Arithmetic::Float(ExecutionClass::detect(arguments.threads)?),
-        name => name.parse()?,
-    };
-    match arithmetic {
-        Arithmetic::Float(class) => class.pin()?,
-        // Whatever is computed by libtorch beside the training: evaluation, logits.
-        Arithmetic::Exact(_) => ExecutionClass::detect(arguments.threads)?.pin()?,
-    }
-    match arguments.command {
-        Command::Train(train) => train.run(arithmetic, arguments.threads),
+    match Arguments::parse().command {
+        Command::Train(train) => train.run(),
         Command::Evaluate(evaluate) => evaluate.run(),
         Command::Logits(logits) => logits.run(),
         Command::Merge(merge) => merge.run(),
@@ -212,10 +271,48 @@ fn main() -> anyhow::Result<()> {
             };
             Ok(dequantise(&model, base, &out)?)
         }
-        Command::Arithmetic => {
-            println!("{arithmetic}");
+        Command::Compare(compare) => compare.run(),
+        Command::Arithmetic(options) => {
+            println!("{}", options.arithmetic()?);
             Ok(())
         }
+    }
+}
+
+impl Compare {
+    fn run(&self) -> anyhow::Result<()> {
+        let arithmetic = Arithmetic::Exact(BaseFormat::W8);
+        let placement = self.device.place(arithmetic)?;
+        if placement.gpu.is_none() {
+            bail!("expected a GPU to compare with the CPU, found {placement}; name one with --device cuda:N");
+        }
+        let folder = std::env::temp_dir().join(format!("attune-compare-{}", std::process::id()));
+        let compared = self.table(&folder);
+        // What cannot be removed only takes up room.
+        let _ = std::fs::remove_dir_all(&folder);
+        match compared? {
+            0 => Ok(()),
+            count => bail!("{count} trainings differ on {}: do not train on it", placement.device()),
+        }
+    }
+
+    /// Prints a line for each training; how many differ.
+    fn table(&self, folder: &Path) -> anyhow::Result<usize> {
+        let mut differ = 0;
+        println!(
+            "| training | steps | state root on the CPU | CPU, s | GPU, s | |\n|---|---:|---|---:|---:|---|"
+        );
+        for (index, case) in compare::cases().iter().enumerate() {
+            let folder = folder.join(index.to_string());
+            let found = case.compare(&folder, self.device, self.threads.threads as usize)?;
+            let root = format!("{:?}", found.root);
+            let verdict =
+                found.difference.as_ref().map_or("same".to_string(), |what| format!("DIFFERS: {what}"));
+            let seconds = [found.cpu, found.device].map(|elapsed| format!("{:.1}", elapsed.as_secs_f64()));
+            println!("| {} | {} | {root} | {} | {verdict} |", case.name, found.steps, seconds.join(" | "));
+            differ += usize::from(found.difference.is_some());
+        }
+        Ok(differ)
     }
 }
 
@@ -247,7 +344,8 @@ impl Train {
         })
     }
 
-    fn run(&self, arithmetic: Arithmetic, threads: u32) -> anyhow::Result<()> {
+    fn run(&self) -> anyhow::Result<()> {
+        let arithmetic = self.arithmetic.arithmetic()?;
         let data = PackedData::open(&self.data)?;
         let config = self.config(data.sequence_length)?;
         let row_tokens = data.sequence_length as u64;
@@ -257,12 +355,14 @@ impl Train {
             data_dir: self.data.clone(),
             config,
             arithmetic,
-            threads: threads as usize,
+            threads: self.arithmetic.count(),
+            device: self.device.device,
         };
         let mut session = match self.checkpoint.as_deref().filter(|path| path.exists()) {
             Some(path) => Session::resume(&inputs, path)?,
             None => Session::start(&inputs)?,
         };
+        eprintln!("training on: {}", session.placement());
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps, {msg}, {eta} left")
             .expect("the template is fixed and valid, qed");
         let bar = ProgressBar::new(inputs.config.total_steps()).with_style(style);
@@ -297,6 +397,7 @@ impl Train {
         let per_step = steady.iter().sum::<f64>() / steady.len().max(1) as f64;
         let report = json!({
             "arithmetic": arithmetic.to_string(),
+            "device": session.placement().to_string(),
             "seconds": started.elapsed().as_secs_f64(),
             "steps": session.counters().step,
             "tokens_seen": session.counters().tokens_seen,
@@ -307,7 +408,7 @@ impl Train {
             "peak_rss_bytes": peak_rss_bytes(),
             "losses": losses,
             "segments": segments,
-            "state_root": format!("{:?}", session.state_root()),
+            "state_root": format!("{:?}", session.state_root()?),
         });
         if self.json {
             println!("{report:#}");
@@ -369,12 +470,38 @@ fn load(
 
 impl Evaluate {
     fn run(&self) -> anyhow::Result<()> {
-        let (model, adapter) = load(&self.model, self.adapter.as_deref())?;
+        let arithmetic = self.arithmetic.arithmetic()?;
         let data = PackedData::open(&self.data)?;
-        let Some(found) = held_out_loss(&model, adapter.as_ref(), &data.held_out, self.batch_rows)? else {
+        let (found, placement) = match arithmetic {
+            Arithmetic::Exact(base) => {
+                let evaluation = ExactEvaluation {
+                    model_dir: self.model.clone(),
+                    adapter: self.adapter.clone(),
+                    base,
+                    batch_rows: self.batch_rows,
+                    threads: self.arithmetic.count(),
+                    device: self.device.device,
+                };
+                evaluation.held_out_loss(&data)?
+            }
+            Arithmetic::Float(_) => {
+                let placement = self.device.device.place(arithmetic)?;
+                let (model, adapter) = load(&self.model, self.adapter.as_deref())?;
+                let rows = self.batch_rows as usize;
+                (held_out_loss(&model, adapter.as_ref(), &data.held_out, rows)?, placement)
+            }
+        };
+        eprintln!("evaluated on: {placement}");
+        let Some(found) = found else {
             bail!("no token of the held-out part bears loss; pack the data with a held-out part");
         };
-        let report = json!({"loss": found.loss, "tokens": found.tokens, "perplexity": found.perplexity()});
+        let report = json!({
+            "arithmetic": arithmetic.to_string(),
+            "device": placement.to_string(),
+            "loss": found.loss,
+            "tokens": found.tokens,
+            "perplexity": found.perplexity(),
+        });
         println!("{report:#}");
         Ok(())
     }
@@ -382,6 +509,7 @@ impl Evaluate {
 
 impl Logits {
     fn run(&self) -> anyhow::Result<()> {
+        self.threads.pin()?;
         let (model, adapter) = load(&self.model, self.adapter.as_deref())?;
         let logits = model.token_logits(&self.tokens, adapter.as_ref())?;
         let shape = logits.size();
@@ -404,6 +532,7 @@ impl Logits {
 
 impl Merge {
     fn run(&self) -> anyhow::Result<()> {
+        self.threads.pin()?;
         let (model, adapter) = load(&self.model, Some(&self.adapter))?;
         let adapter = adapter.expect("an adapter was asked for above, qed");
         peft::export_merged(&model, &adapter, &self.out)?;

@@ -44,13 +44,13 @@ impl Engine for FloatEngine {
         &self.model.spec
     }
 
-    fn state(&self) -> StateView<'_> {
-        StateView {
+    fn state(&self) -> Result<StateView<'_>> {
+        Ok(StateView {
             slots: self.adapter.parameters().slots(),
             adapter: values(self.adapter.parameters().flat()),
             first: values(&self.optimizer.first),
             second: values(&self.optimizer.second),
-        }
+        })
     }
 
     fn step(&mut self, input: &StepInput<'_>) -> Result<StepResult> {

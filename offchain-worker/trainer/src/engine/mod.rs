@@ -11,6 +11,7 @@ use attune_primitives::H256;
 
 use crate::{
     data::{PackedData, Split},
+    device::{DeviceChoice, Placement},
     spec::ModelSpec,
     state::{self, StateView, TrainState},
     Arithmetic, Error, Result, SessionInputs,
@@ -48,18 +49,21 @@ pub(crate) trait Engine: Send {
     fn spec(&self) -> &ModelSpec;
 
     /// The state as it is now.
-    fn state(&self) -> StateView<'_>;
+    ///
+    /// # Errors
+    /// The device that holds it failed.
+    fn state(&self) -> Result<StateView<'_>>;
 
     /// Takes one optimizer step.
     ///
     /// # Errors
-    /// A number that is not finite; the state is then of no use.
+    /// A number that is not finite, or a device that failed; the state is then of no use.
     fn step(&mut self, input: &StepInput<'_>) -> Result<StepResult>;
 
     /// Mean loss over the loss-bearing tokens of `split`, in nats; `None` if no token bears loss.
     ///
     /// # Errors
-    /// A loss that is not finite.
+    /// A loss that is not finite, or a device that failed.
     fn held_out_loss(&self, split: &Split) -> Result<Option<f64>>;
 }
 
@@ -69,15 +73,28 @@ fn timed_hash(gradient: &[f32]) -> (H256, Duration) {
     (state::gradient_hash(gradient), started.elapsed())
 }
 
-/// An engine for `inputs` with the given state, or with the state before the first step.
+/// An engine for `inputs` with the given state, or with the state before the first step; and where it computes.
 pub(crate) fn open(
     inputs: &SessionInputs,
     spec: ModelSpec,
     state: Option<TrainState>,
-) -> Result<Box<dyn Engine>> {
-    match inputs.arithmetic {
-        Arithmetic::Float(_) => Ok(Box::new(float::FloatEngine::new(inputs, spec, state)?)),
-        Arithmetic::Exact(base) => Ok(Box::new(exact::ExactEngine::new(inputs, spec, base, state)?)),
+) -> Result<(Box<dyn Engine>, Placement)> {
+    let (device, placement) = inputs.device.open(inputs.arithmetic)?;
+    let base = match inputs.arithmetic {
+        Arithmetic::Float(_) => {
+            return Ok((Box::new(float::FloatEngine::new(inputs, spec, state)?), placement));
+        }
+        Arithmetic::Exact(base) => base,
+    };
+    let cpu = |spec, state| exact::ExactEngine::new(inputs, spec, base, state);
+    let Some(device) = device else { return Ok((Box::new(cpu(spec, state)?), placement)) };
+    match exact::CudaEngine::new(inputs, spec.clone(), base, state.clone(), &device) {
+        Ok(engine) => Ok((Box::new(engine), placement)),
+        // Such as too little memory for this model.
+        Err(Error::Cuda(error)) if inputs.device == DeviceChoice::Auto => {
+            Ok((Box::new(cpu(spec, state)?), Placement::refused(&error)))
+        }
+        Err(error) => Err(error),
     }
 }
 

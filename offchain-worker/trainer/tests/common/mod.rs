@@ -10,7 +10,7 @@ use attune_trainer::{
     pretrain::{PretrainConfig, Pretraining},
     schedule::Schedule,
     spec::ModelSpec,
-    Arithmetic, ExecutionClass, SessionInputs, TrainConfig,
+    Arithmetic, DeviceChoice, ExecutionClass, SessionInputs, TrainConfig,
 };
 use serde_json::{json, Value};
 use tempfile::TempDir;
@@ -120,7 +120,14 @@ impl World {
         let data_dir = dir.path().join("data");
         data.write(&data_dir).unwrap();
         let arithmetic = Arithmetic::Float(class());
-        let inputs = SessionInputs { model_dir, data_dir, config: train_config(), arithmetic, threads: 1 };
+        let inputs = SessionInputs {
+            model_dir,
+            data_dir,
+            config: train_config(),
+            arithmetic,
+            threads: 1,
+            device: DeviceChoice::Cpu,
+        };
         Self { dir, inputs }
     }
 

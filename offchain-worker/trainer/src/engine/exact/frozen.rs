@@ -19,12 +19,13 @@ use crate::{
 pub(super) struct Matrix {
     pub(super) outputs: usize,
     pub(super) inputs: usize,
-    values: Values,
+    pub(super) values: Values,
     /// `[outputs]`
     pub(super) scales: Vec<f32>,
 }
 
-enum Values {
+/// The integers of a frozen matrix.
+pub(super) enum Values {
     /// `[outputs, inputs]`
     W8(Vec<i8>),
     /// Nibbles `[outputs, ⌈inputs / 2⌉]` and multipliers `[outputs, ⌈inputs / GROUP⌉]`.
@@ -126,29 +127,9 @@ impl Frozen {
     /// # Errors
     /// Weights that are damaged, incomplete, of another shape, or not finite.
     pub(super) fn load(spec: ModelSpec, model_dir: &Path, base: BaseFormat) -> Result<Self> {
-        let weights = open_weights(&spec, model_dir)?;
-        let load = Loader { spec: &spec, weights: &weights };
-        let mut layers = Vec::new();
-        for index in 0..spec.layers {
-            let name = |part: &str| format!("model.layers.{index}.{part}");
-            let qkv = ["q", "k", "v"].map(|part| name(&format!("self_attn.{part}_proj")));
-            let biases = || qkv.iter().map(|part| load.values(&format!("{part}.bias")));
-            let bias = spec.qkv_bias.then(|| biases().collect::<Result<Vec<_>>>()).transpose()?;
-            let gate_up = ["gate", "up"].map(|part| name(&format!("mlp.{part}_proj")));
-            layers.push(Layer {
-                input_norm: load.values(&name("input_layernorm.weight"))?,
-                qkv: load.matrix(&qkv, base)?,
-                qkv_bias: bias.map(|parts| parts.concat()),
-                output: load.matrix(&[name("self_attn.o_proj")], base)?,
-                post_norm: load.values(&name("post_attention_layernorm.weight"))?,
-                gate_up: load.matrix(&gate_up, base)?,
-                down: load.matrix(&[name("mlp.down_proj")], base)?,
-            });
-        }
-        let embedding = load.matrix(&["model.embed_tokens".to_string()], BaseFormat::W8)?;
-        let untied = !spec.tie_word_embeddings;
-        let head = untied.then(|| load.matrix(&["lm_head".to_string()], BaseFormat::W8)).transpose()?;
-        let norm = load.values("model.norm.weight")?;
+        let source = Source::open(&spec, model_dir, base)?;
+        let layers = (0..spec.layers).map(|index| source.layer(index)).collect::<Result<_>>()?;
+        let (embedding, head, norm) = (source.embedding()?, source.head()?, source.norm()?);
         Ok(Self { embedding, layers, norm, head, spec })
     }
 
@@ -163,12 +144,54 @@ impl Frozen {
     }
 }
 
-struct Loader<'a> {
+/// A Hugging Face directory whose parts are quantised as they are asked for, so that a GPU can take them one by one.
+///
+/// Its methods fail with weights that are damaged, incomplete, of another shape, or not finite.
+pub(super) struct Source<'a> {
     spec: &'a ModelSpec,
-    weights: &'a Weights,
+    weights: Weights,
+    base: BaseFormat,
 }
 
-impl Loader<'_> {
+impl<'a> Source<'a> {
+    pub(super) fn open(spec: &'a ModelSpec, model_dir: &Path, base: BaseFormat) -> Result<Self> {
+        Ok(Self { spec, weights: open_weights(spec, model_dir)?, base })
+    }
+
+    /// Block `index`.
+    pub(super) fn layer(&self, index: i64) -> Result<Layer> {
+        let name = |part: &str| format!("model.layers.{index}.{part}");
+        let qkv = ["q", "k", "v"].map(|part| name(&format!("self_attn.{part}_proj")));
+        let biases = || qkv.iter().map(|part| self.values(&format!("{part}.bias")));
+        let bias = self.spec.qkv_bias.then(|| biases().collect::<Result<Vec<_>>>()).transpose()?;
+        let gate_up = ["gate", "up"].map(|part| name(&format!("mlp.{part}_proj")));
+        Ok(Layer {
+            input_norm: self.values(&name("input_layernorm.weight"))?,
+            qkv: self.matrix(&qkv, self.base)?,
+            qkv_bias: bias.map(|parts| parts.concat()),
+            output: self.matrix(&[name("self_attn.o_proj")], self.base)?,
+            post_norm: self.values(&name("post_attention_layernorm.weight"))?,
+            gate_up: self.matrix(&gate_up, self.base)?,
+            down: self.matrix(&[name("mlp.down_proj")], self.base)?,
+        })
+    }
+
+    /// `[vocab, hidden]`, in 8 bits.
+    pub(super) fn embedding(&self) -> Result<Matrix> {
+        self.matrix(&["model.embed_tokens".to_string()], BaseFormat::W8)
+    }
+
+    /// The output projection `[vocab, hidden]` in 8 bits, where it is not the embedding.
+    pub(super) fn head(&self) -> Result<Option<Matrix>> {
+        let untied = !self.spec.tie_word_embeddings;
+        untied.then(|| self.matrix(&["lm_head".to_string()], BaseFormat::W8)).transpose()
+    }
+
+    /// The last norm, `[hidden]`.
+    pub(super) fn norm(&self) -> Result<Vec<f32>> {
+        self.values("model.norm.weight")
+    }
+
     fn values(&self, name: &str) -> Result<Vec<f32>> {
         let shape = parameter_shape(self.spec, name).expect("the name is one of the model's own, qed");
         self.weights.values(name, &shape)

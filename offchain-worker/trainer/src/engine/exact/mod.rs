@@ -1,10 +1,11 @@
 //! Exact arithmetic (`exact/SPEC.md`): the same bits on every machine.
 //!
 //! The engine is kernels of `attune-kernels` around plain vectors, no libtorch; the reference that it equals bit for bit
-//! is `attune-exact`. A micro-batch goes through a pass at once ([`pass`]); sums over tokens end at a sequence's end, and
+//! is `attune-exact`; [`cuda`] does the same on a GPU. A micro-batch goes through a pass at once ([`pass`]); sums over tokens end at a sequence's end, and
 //! sequences add to the gradient in their order, so that the micro-batch leaves no mark.
 
 mod attention;
+mod cuda;
 mod frozen;
 mod head;
 mod pass;
@@ -12,6 +13,10 @@ mod projection;
 mod sequences;
 #[cfg(test)]
 mod tests;
+
+use std::ops::Range;
+
+pub(super) use cuda::CudaEngine;
 
 use attune_exact::{
     fault::{Fault, Operator},
@@ -76,12 +81,12 @@ impl ExactEngine {
             dim: spec.head_dim as usize,
             tau: (1.0 / (spec.head_dim as f64).sqrt()) as f32,
         };
-        let lora = config.lora;
-        let lora = Lora { rank: lora.rank as usize, alpha: lora.alpha, rank_stabilised: lora.use_rslora };
         Ok(Self {
             rotary: rotary_table(spec, config.sequence_length),
-            places: places(spec, &state),
-            sigma: lora.sigma(),
+            places: (places(spec, &state).into_iter())
+                .map(|block| block.map(|(a, b)| Place { a, b }).to_vec())
+                .collect(),
+            sigma: lora(&config).sigma(),
             machine: Machine { isa, threads },
             config,
             heads,
@@ -116,6 +121,14 @@ impl ExactEngine {
         Ok(sum)
     }
 
+    /// Loss sum of some sequences; or the operator that failed in the first that fails by itself.
+    fn loss_sum(&self, sequences: &[Sequence<'_>]) -> Result<i64, Operator> {
+        self.pass(sequences).run(None).map_err(|found| {
+            let alone = sequences.iter().map(std::slice::from_ref);
+            alone.filter_map(|one| self.pass(one).run(None).err()).next().unwrap_or(found)
+        })
+    }
+
     /// The fault of a step that failed: sequence by sequence, since in a micro-batch a later one may fail at an earlier
     /// operator.
     fn first_fault(&self, input: &StepInput<'_>, omega: f32) -> Result<Fault> {
@@ -145,35 +158,43 @@ fn check_subnormals() -> Result<()> {
     ))
 }
 
-fn scalars(config: &TrainConfig, learning_rate: f64, t: u64) -> Scalars {
-    let crate::optimizer::AdamWConfig { beta1, beta2, epsilon, weight_decay } = config.adamw;
-    Scalars::new(&AdamW { beta1, beta2, epsilon, weight_decay }, learning_rate, t)
+fn lora(config: &TrainConfig) -> Lora {
+    let crate::lora::LoraConfig { rank, alpha, use_rslora } = config.lora;
+    Lora { rank: rank as usize, alpha, rank_stabilised: use_rslora }
 }
 
-/// Cosines and sines of all positions of a row.
-fn rotary_table(spec: &ModelSpec, length: u32) -> Rotary {
-    let scaling = spec.rope_scaling.map(|scaling| Llama3 {
+fn adamw(config: &TrainConfig) -> AdamW {
+    let crate::optimizer::AdamWConfig { beta1, beta2, epsilon, weight_decay } = config.adamw;
+    AdamW { beta1, beta2, epsilon, weight_decay }
+}
+
+fn rope_scaling(spec: &ModelSpec) -> Option<Llama3> {
+    spec.rope_scaling.map(|scaling| Llama3 {
         factor: scaling.factor,
         low_frequency_factor: scaling.low_frequency_factor,
         high_frequency_factor: scaling.high_frequency_factor,
         original_context: scaling.original_context as f64,
-    });
-    let positions: Vec<u32> = (0..length).collect();
-    rotary::table(spec.head_dim as usize, spec.rope_theta, scaling.as_ref(), &positions)
+    })
 }
 
-fn places(spec: &ModelSpec, state: &TrainState) -> Vec<Vec<Place>> {
+/// Cosines and sines of all positions of a row.
+fn rotary_table(spec: &ModelSpec, length: u32) -> Rotary {
+    let positions: Vec<u32> = (0..length).collect();
+    rotary::table(spec.head_dim as usize, spec.rope_theta, rope_scaling(spec).as_ref(), &positions)
+}
+
+/// Where A and B of a linear layer lie in the flat parameters.
+type Ranges = (Range<usize>, Range<usize>);
+
+/// Where those of q, k, v, o, gate, up and down of each block lie.
+fn places(spec: &ModelSpec, state: &TrainState) -> Vec<[Ranges; 7]> {
     let range = |layer: usize, target: Target, part: &str| {
         let name = target.peft_name(layer, part);
         let at = state.slots.binary_search_by(|slot| slot.name.cmp(&name));
         let slot = &state.slots[at.expect("every matrix of every block has a slot, qed")];
         slot.offset as usize..(slot.offset + slot.count) as usize
     };
-    let of = |layer| {
-        Target::ALL
-            .map(|target| Place { a: range(layer, target, "A"), b: range(layer, target, "B") })
-            .to_vec()
-    };
+    let of = |layer| Target::ALL.map(|target| (range(layer, target, "A"), range(layer, target, "B")));
     (0..spec.layers as usize).map(of).collect()
 }
 
@@ -182,8 +203,8 @@ impl Engine for ExactEngine {
         &self.model.spec
     }
 
-    fn state(&self) -> StateView<'_> {
-        self.state.view()
+    fn state(&self) -> Result<StateView<'_>> {
+        Ok(self.state.view())
     }
 
     fn step(&mut self, input: &StepInput<'_>) -> Result<StepResult> {
@@ -204,7 +225,7 @@ impl Engine for ExactEngine {
         if let Some(kappa) = clipping(gradient_norm, self.config.max_grad_norm) {
             parallel::scale(threads, isa, &mut gradient, kappa);
         }
-        let with = scalars(&self.config, input.learning_rate, input.step + 1);
+        let with = Scalars::new(&adamw(&self.config), input.learning_rate, input.step + 1);
         let TrainState { adapter, first, second, .. } = &mut self.state;
         parallel::adamw(threads, isa, adapter, &gradient, first, second, with)
             .map_err(|_| fault(Operator::Update))?;
@@ -222,8 +243,7 @@ impl Engine for ExactEngine {
                 continue;
             }
             tokens += bearing.iter().map(|sequence| sequence.targets.len() as u64).sum::<u64>();
-            let found = self.pass(&bearing).run(None);
-            sum += found.map_err(|operator| Error::HeldOut { operator })?;
+            sum += self.loss_sum(&bearing).map_err(|operator| Error::HeldOut { operator })?;
         }
         Ok((tokens > 0).then(|| f64::from(mean_loss(sum, tokens))))
     }

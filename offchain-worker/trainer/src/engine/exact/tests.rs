@@ -1,7 +1,5 @@
 //! The engine beside the naive reference: whole steps, bit for bit.
 
-use std::path::Path;
-
 use attune_exact::{
     fault::{Forward, Operator},
     model::{self as reference, Model, Shape, Storage},
@@ -14,18 +12,19 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    compare::{self, write_model},
     data::{Split, IGNORE},
-    files::{write_safetensors, TensorBytes},
     lora::LoraConfig,
     model::parameter_shape,
     optimizer::AdamWConfig,
-    parameters::bytes,
     random::uniform,
     schedule::Schedule,
-    Arithmetic,
+    Arithmetic, DeviceChoice,
 };
 
 const LENGTH: usize = 70;
+/// Of the random weights.
+const BOUND: f32 = 0.4;
 
 fn llama() -> Value {
     json!({
@@ -43,42 +42,8 @@ fn qwen() -> Value {
     value
 }
 
-/// The Hugging Face names of all parameters.
-fn names(spec: &ModelSpec) -> Vec<String> {
-    let mut names = vec!["model.embed_tokens.weight".to_string(), "model.norm.weight".to_string()];
-    if !spec.tie_word_embeddings {
-        names.push("lm_head.weight".into());
-    }
-    for layer in 0..spec.layers {
-        for part in ["input_layernorm", "post_attention_layernorm"] {
-            names.push(format!("model.layers.{layer}.{part}.weight"));
-        }
-        for target in Target::ALL {
-            let path = target.path(layer as usize);
-            names.push(format!("{path}.weight"));
-            if spec.qkv_bias && matches!(target, Target::Q | Target::K | Target::V) {
-                names.push(format!("{path}.bias"));
-            }
-        }
-    }
-    names
-}
-
 fn parameter(spec: &ModelSpec, name: &str) -> Vec<f32> {
-    let shape = parameter_shape(spec, name).unwrap();
-    let values = uniform(7, name, shape.iter().product::<i64>() as usize, 0.4);
-    let around = if name.contains("norm") { 1.0 } else { 0.0 };
-    values.iter().map(|value| around + value).collect()
-}
-
-fn write_model(spec: &ModelSpec, dir: &Path) {
-    let names = names(spec);
-    let values: Vec<_> = names.iter().map(|name| parameter(spec, name)).collect();
-    let shapes: Vec<_> = names.iter().map(|name| parameter_shape(spec, name).unwrap()).collect();
-    let tensors: Vec<_> = (names.iter().zip(&values).zip(&shapes))
-        .map(|((name, values), shape)| TensorBytes { name, dtype: "F32", shape, bytes: bytes(values) })
-        .collect();
-    write_safetensors(&dir.join("model.safetensors"), &Default::default(), &tensors).unwrap();
+    compare::parameter(spec, name, BOUND)
 }
 
 /// The same model for the reference.
@@ -183,7 +148,7 @@ struct World {
 impl World {
     fn new(value: &Value, base: BaseFormat) -> Self {
         let (dir, spec) = (tempfile::tempdir().unwrap(), ModelSpec::from_json(value).unwrap());
-        write_model(&spec, dir.path());
+        write_model(&spec, dir.path(), BOUND).unwrap();
         let mut start = TrainState::new(&spec, config().lora, 5).unwrap();
         // B is zero at first; that would leave half of the formulas untried.
         let noise = uniform(9, "noise", start.adapter.len(), 0.3);
@@ -191,19 +156,36 @@ impl World {
         Self { dir, spec, base, split: split(), start }
     }
 
-    fn engine(&self, isa: Isa, threads: usize, micro_batch_size: u32) -> ExactEngine {
-        let inputs = SessionInputs {
+    fn inputs(&self, threads: usize, micro_batch_size: u32) -> SessionInputs {
+        SessionInputs {
             model_dir: self.dir.path().to_path_buf(),
             data_dir: self.dir.path().to_path_buf(),
             config: TrainConfig { micro_batch_size, ..config() },
             arithmetic: Arithmetic::Exact(self.base),
             threads,
-        };
-        let mut engine =
-            ExactEngine::new(&inputs, self.spec.clone(), self.base, Some(self.start.clone())).unwrap();
+            device: DeviceChoice::Cpu,
+        }
+    }
+
+    fn engine(&self, isa: Isa, threads: usize, micro_batch_size: u32) -> ExactEngine {
+        let (inputs, spec) = (self.inputs(threads, micro_batch_size), self.spec.clone());
+        let mut engine = ExactEngine::new(&inputs, spec, self.base, Some(self.start.clone())).unwrap();
         engine.machine = Machine { isa, threads: Threads::new(threads).unwrap() };
         engine.heads.isa = isa;
         engine
+    }
+
+    /// The GPU's engine, on the host.
+    fn device_engine(&self, micro_batch_size: u32) -> CudaEngine {
+        let (inputs, spec) = (self.inputs(1, micro_batch_size), self.spec.clone());
+        let device = attune_cuda::Device::host();
+        CudaEngine::new(&inputs, spec, self.base, Some(self.start.clone()), &device).unwrap()
+    }
+
+    /// Both engines, in micro-batches of `micro_batch_size`.
+    fn engines(&self, micro_batch_size: u32) -> [Box<dyn Engine>; 2] {
+        let cpu = self.engine(Isa::detect().unwrap(), 2, micro_batch_size);
+        [Box::new(cpu), Box::new(self.device_engine(micro_batch_size))]
     }
 
     fn input(&self, step: u64) -> StepInput<'_> {
@@ -213,13 +195,13 @@ impl World {
     }
 
     /// Loss bits, norm bits and state bits after each of `steps` steps of the engine.
-    fn run(&self, mut engine: ExactEngine, steps: u64) -> Vec<(u32, u64, Vec<u32>)> {
+    fn run(&self, mut engine: impl Engine, steps: u64) -> Vec<(u32, u64, Vec<u32>)> {
         let bits = |state: StateView<'_>| -> Vec<u32> {
             state.flats().into_iter().flatten().map(|value| value.to_bits()).collect()
         };
         let step = |step| {
             let made = engine.step(&self.input(step)).unwrap();
-            (made.loss.to_bits(), made.gradient_norm.to_bits(), bits(engine.state()))
+            (made.loss.to_bits(), made.gradient_norm.to_bits(), bits(engine.state().unwrap()))
         };
         (0..steps).map(step).collect()
     }
@@ -239,9 +221,9 @@ impl World {
         let pairs: Vec<_> = (places.iter().enumerate())
             .flat_map(|(layer, places)| {
                 let shape = &model.shape;
-                reference::Target::ALL.into_iter().zip(places).flat_map(move |(target, place)| {
+                reference::Target::ALL.into_iter().zip(places).flat_map(move |(target, own)| {
                     let (a, b) = lora.place(shape, layer, target);
-                    [(a, place.a.clone()), (b, place.b.clone())]
+                    [(a, own.0.clone()), (b, own.1.clone())]
                 })
             })
             .collect();
@@ -299,32 +281,88 @@ fn whole_steps_equal_the_reference_bit_for_bit_on_every_path_with_any_threads_an
                 );
             }
         }
+        for micro_batch_size in [1, 3, 4] {
+            let found = world.run(world.device_engine(micro_batch_size), 2);
+            assert!(found == expected, "{base:?} on the device, micro-batches of {micro_batch_size}");
+        }
     }
 }
 
-#[test]
-fn a_fault_names_the_first_sequence_and_its_operator_whatever_the_micro_batch() {
-    let mut world = World::new(&llama(), BaseFormat::W8);
-    // The parameters of block 1 alone: its first operator with an adapter meets them.
-    let at = places(&world.spec, &world.start)[1][0].a.start;
-    world.start.adapter[at] = f32::NAN;
-    for micro_batch_size in [1, 4] {
-        let mut engine = world.engine(Isa::detect().unwrap(), 2, micro_batch_size);
-        let error = engine.step(&world.input(6)).err().expect("a parameter is NaN");
-        let Error::Fault(fault) = error else { panic!("{error}") };
-        let operator = Operator::Forward(1, Forward::Qkv);
-        assert_eq!(fault, Fault { step: 6, sequence: Some(0), operator });
-    }
-}
-
-#[test]
-fn the_held_out_loss_is_that_of_the_bare_forward_pass_whatever_the_micro_batch() {
-    let world = World::new(&qwen(), BaseFormat::W8);
-    let loss = |micro| {
-        let engine = world.engine(Isa::detect().unwrap(), 2, micro);
-        engine.held_out_loss(&world.split).unwrap().unwrap()
+/// The operator at which the first step of each engine and micro-batch fails, which must be the same.
+fn fault(world: &World, learning_rate: f64) -> Fault {
+    let step = |mut engine: Box<dyn Engine>| {
+        let input = StepInput { learning_rate, ..world.input(6) };
+        match engine.step(&input).err().expect("the step fails") {
+            Error::Fault(fault) => fault,
+            error => panic!("{error}"),
+        }
     };
-    assert_eq!(loss(1).to_bits(), loss(3).to_bits());
+    let faults: Vec<Fault> = [1, 3, 4].into_iter().flat_map(|micro| world.engines(micro)).map(step).collect();
+    assert_eq!(faults, [faults[0]; 6], "by micro-batch and engine");
+    assert_eq!(faults[0].step, 6);
+    faults[0]
+}
+
+#[test]
+fn a_fault_names_the_first_sequence_and_its_operator_whatever_the_micro_batch_and_the_engine() {
+    let healthy = World::new(&llama(), BaseFormat::W8);
+    let places = places(&healthy.spec, &healthy.start);
+    let broken = |change: &dyn Fn(&mut TrainState)| {
+        let mut world = World::new(&llama(), BaseFormat::W8);
+        change(&mut world.start);
+        fault(&world, 1e-2)
+    };
+    // The parameters of block 1 alone: its first operator with an adapter meets them.
+    let found = broken(&|state| state.adapter[places[1][0].0.start] = f32::NAN);
+    assert_eq!((found.sequence, found.operator), (Some(0), Operator::Forward(1, Forward::Qkv)));
+    let found = broken(&|state| state.adapter[places[0][6].1.start] = f32::INFINITY);
+    assert_eq!((found.sequence, found.operator), (Some(0), Operator::Forward(0, Forward::Down)));
+    let found = broken(&|state| state.adapter[places[0][3].1.clone()].fill(f32::MAX));
+    assert_eq!(found.sequence, Some(0), "{found}");
+    let found = broken(&|state| state.first[7] = f32::INFINITY);
+    assert_eq!((found.sequence, found.operator), (None, Operator::Update));
+    let found = fault(&healthy, 1e39);
+    assert_eq!((found.sequence, found.operator), (None, Operator::Update));
+}
+
+#[test]
+fn the_held_out_loss_is_that_of_the_bare_forward_pass_whatever_the_micro_batch_and_the_engine() {
+    let world = World::new(&qwen(), BaseFormat::W8);
     let first = f32::from_bits(world.reference(1)[0].0);
-    assert_eq!(loss(2), f64::from(first), "a step reports the loss before its update");
+    for micro_batch_size in [1, 2, 3] {
+        for engine in world.engines(micro_batch_size) {
+            let loss = engine.held_out_loss(&world.split).unwrap();
+            assert_eq!(loss, Some(f64::from(first)), "a step reports the loss before its update");
+            let nothing = Split { sequence_length: LENGTH, ..Split::default() };
+            assert_eq!(engine.held_out_loss(&nothing).unwrap(), None);
+        }
+    }
+}
+
+#[test]
+fn a_held_out_loss_that_cannot_be_measured_fails_at_the_same_operator_on_every_engine() {
+    let mut world = World::new(&llama(), BaseFormat::W4);
+    let at = places(&world.spec, &world.start)[1][4].1.start;
+    world.start.adapter[at] = f32::NAN;
+    for engine in [1, 4].into_iter().flat_map(|micro| world.engines(micro)) {
+        let error = engine.held_out_loss(&world.split).unwrap_err();
+        let Error::HeldOut { operator } = error else { panic!("{error}") };
+        assert_eq!(operator, Operator::Forward(1, Forward::GateUp));
+    }
+}
+
+#[test]
+fn the_device_s_state_is_that_of_the_last_step_whenever_it_is_asked_for() {
+    let world = World::new(&llama(), BaseFormat::W8);
+    let mut engine = world.device_engine(2);
+    let adapter = |engine: &CudaEngine| engine.state().unwrap().adapter.to_vec();
+    assert_eq!(adapter(&engine), world.start.adapter);
+    let mut last = adapter(&engine);
+    for step in 0..2 {
+        engine.step(&world.input(step)).unwrap();
+        let now = adapter(&engine);
+        assert_ne!(now, last);
+        assert_eq!(now, adapter(&engine));
+        last = now;
+    }
 }
