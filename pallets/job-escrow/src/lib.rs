@@ -45,7 +45,7 @@ pub use weights::WeightInfo;
 mod lifecycle;
 mod money;
 mod settlement;
-#[cfg(any(test, feature = "try-runtime"))]
+#[cfg(any(test, feature = "std", feature = "try-runtime"))]
 #[allow(clippy::arithmetic_side_effects, reason = "a check that overflows has found something")]
 mod try_state;
 mod types;

@@ -1,0 +1,76 @@
+//! Accounts at the edge of their existence.
+
+use super::job;
+use crate::{
+    accounts, calls, chain,
+    draw::{existential_deposit, Draw},
+    run::Run,
+    view,
+};
+use attune_runtime::{units::ATT, Runtime, RuntimeCall};
+use pallet_balances::Call as Balances;
+use pallet_job_escrow::{Call as Escrow, NextJobId, Owed};
+
+/// Everything that is free, to somebody else.
+fn empty() -> RuntimeCall {
+    let dest = accounts::account(accounts::MODEL_OWNER).into();
+    Balances::transfer_all { dest, keep_alive: false }.into()
+}
+
+/// Somebody gives away all that is free: whoever pays it later finds an account that can't receive a small amount, or
+/// none at all.
+///
+/// # Errors
+/// A rule that is broken.
+pub fn give_all_away(draw: &mut Draw<'_>, run: &mut Run<'_>) -> Result<(), String> {
+    let who = match draw.byte() % 4 {
+        0 => draw.provider(),
+        1 => accounts::customer(draw.byte()),
+        2 => accounts::delegator(draw.byte()),
+        _ => view::operator_of(&draw.provider()),
+    };
+    run.signed(who, empty())?;
+    Ok(())
+}
+
+/// A job so small that neither its provider nor its customer, who give away all else, can receive what they get; later
+/// somebody sends them enough, and they are paid what they are owed.
+///
+/// # Errors
+/// A rule that is broken.
+pub fn tiny_job(draw: &mut Draw<'_>, run: &mut Run<'_>) -> Result<(), String> {
+    let customer = accounts::customer(draw.byte());
+    let provider = draw.provider();
+    let mut spec = calls::plain_spec(0);
+    spec.max_price = existential_deposit() / (u128::from(draw.byte() % 4) + 1);
+    spec.provider = Some(provider.clone());
+    let (manner, ways, who_empties) = (draw.byte(), draw.byte(), draw.byte() % 4);
+    let job = NextJobId::<Runtime>::get();
+    if !run.signed(customer.clone(), Escrow::create_job { spec }.into())? {
+        return Ok(());
+    }
+    job::drive(job, manner, 2, run)?;
+    if who_empties != 3 {
+        run.signed(provider.clone(), empty())?;
+    }
+    if who_empties >= 2 {
+        run.signed(customer, empty())?;
+    }
+    job::drive(job, manner, 24 + job::acts(ways), run)?;
+    let payees: Vec<_> = Owed::<Runtime>::iter_key_prefix(job).collect();
+    let anybody = accounts::account(accounts::STRANGER);
+    for payee in payees {
+        if draw.byte() < 192 {
+            let call = Balances::transfer_allow_death { dest: payee.clone().into(), value: ATT };
+            run.signed(anybody.clone(), call.into())?;
+        }
+        run.signed(anybody.clone(), Escrow::claim_owed { job, payee }.into())?;
+    }
+    let closed_at = view::job(job).and_then(|job| job.closed_at);
+    if let Some(closed_at) = closed_at.filter(|_| draw.byte() >= 128) {
+        if run.wait_past(closed_at + chain::WINDOWS.prune)? {
+            run.signed(anybody, Escrow::prune_job { job }.into())?;
+        }
+    }
+    Ok(())
+}
