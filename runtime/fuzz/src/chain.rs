@@ -54,6 +54,9 @@ pub const WINDOWS: Windows = Windows {
 /// Slots of an epoch: the fewest that genesis takes.
 pub const EPOCH_SLOTS: u64 = 4;
 
+/// Blocks between two parts of the prepared state's making: enough for randomness that nobody knew before them.
+const PREPARATION_BLOCKS: BlockNumber = 9;
+
 /// The slot of block 1: any, but not 0.
 const FIRST_SLOT: u64 = 1_000_000;
 
@@ -109,17 +112,21 @@ fn first_block() -> TestExternalities {
     externalities
 }
 
-/// The chain once there are providers, delegations, a model, somebody poor, and randomness for draws.
+/// The chain once there are providers, delegations, a model, jobs in several states, and somebody poor.
 fn prepared() -> TestExternalities {
     let mut externalities = first_block();
     externalities.execute_with(|| {
-        for (who, call) in calls::preparation() {
-            let outcome = call.clone().dispatch(RuntimeOrigin::signed(who));
-            assert!(outcome.is_ok(), "{call:?}: {outcome:?}");
-        }
         leave(accounts::POOR, existential_deposit().saturating_mul(20));
         leave(accounts::CUSTOMERS[1], 200 * ATT);
-        advance(3 * u32::try_from(EPOCH_SLOTS).expect("an epoch is short; qed"), 0);
+        let parts = calls::preparation();
+        for (part, calls) in parts.iter().enumerate() {
+            let last = part + 1 == parts.len();
+            for (who, call) in calls {
+                let outcome = call.clone().dispatch(RuntimeOrigin::signed(who.clone()));
+                assert!(outcome.is_ok(), "{call:?}: {outcome:?}");
+            }
+            advance(if last { 1 } else { PREPARATION_BLOCKS }, 0);
+        }
     });
     externalities.commit_all().expect("no storage transaction is open; qed");
     externalities

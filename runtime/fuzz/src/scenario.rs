@@ -21,7 +21,7 @@ pub const MAX_BYTES: usize = HEAD_BYTES + MAX_STEPS * STEP_BYTES;
 /// The state that a scenario starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Providers, delegations, a model, and randomness for draws.
+    /// Providers, delegations, a model, jobs in several states, and randomness for draws.
     Prepared,
     /// The first block after genesis.
     Genesis,

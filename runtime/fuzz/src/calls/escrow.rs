@@ -7,7 +7,7 @@ use attune_primitives::{
         Milestone, Schedule,
     },
     machine::JobState,
-    Balance, ModelId, H256,
+    Balance, JobId, ModelId, H256,
 };
 use attune_runtime::{
     units::{ATT, MILLI_ATT},
@@ -122,6 +122,23 @@ pub(crate) fn spec(draw: &mut Draw<'_>, customer: &AccountId) -> JobSpec<Account
         byte => spec.provider = Some(accounts::anyone(byte - 240)),
     }
     spec
+}
+
+/// The operator that takes job `job` of the prepared state.
+pub(super) fn worker(job: JobId) -> AccountId {
+    accounts::operator(u8::try_from(job % 4).expect("a number below 4 is a byte; qed"))
+}
+
+/// Four jobs of the prepared state: open, assigned, and two that run.
+pub(super) fn four_jobs() -> Vec<(AccountId, RuntimeCall)> {
+    let create = |_| {
+        let mut spec = plain_spec(0);
+        spec.timing = JobTiming { open_blocks: 40, start_blocks: 40, milestone_blocks: 40 };
+        (accounts::customer(0), Call::create_job { spec }.into())
+    };
+    let accept = |job| (worker(job), Call::accept_job { job, price: 20 * ATT }.into());
+    let start = |job| (worker(job), Call::start_job { job }.into());
+    (0..4).map(create).chain((1..4).map(accept)).chain((2..4).map(start)).collect()
 }
 
 pub(super) fn create_job(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {

@@ -113,6 +113,7 @@ pub static TEMPLATES: &[Operation] = &[
     template("clear_away", templates::job::clear_away),
     template("give_all_away", templates::money::give_all_away),
     template("tiny_job", templates::money::tiny_job),
+    template("auditor_leaves", templates::money::auditor_leaves),
     template("delegate_and_leave", templates::stake::delegate_and_leave),
     template("exit_provider", templates::stake::exit_provider),
     template("model_comes_and_goes", templates::job::model_comes_and_goes),
@@ -150,9 +151,11 @@ pub fn named(name: &str) -> Option<&'static Operation> {
     KINDS.iter().flat_map(|(_, table)| table.iter()).find(|operation| operation.name() == name)
 }
 
-/// The calls that make the prepared state, with who signs them.
-pub(crate) fn preparation() -> Vec<(AccountId, RuntimeCall)> {
-    let mut calls = staking::preparation();
-    calls.extend(proof::preparation());
-    calls
+/// The calls that make the prepared state, with who signs them. Between two lists two epochs pass, and a bit.
+pub(crate) fn preparation() -> [Vec<(AccountId, RuntimeCall)>; 3] {
+    let mut registry = staking::preparation();
+    registry.extend(proof::a_model());
+    let mut jobs = escrow::four_jobs();
+    jobs.extend(proof::a_trained_job(3));
+    [registry, jobs, proof::its_audits(3)]
 }

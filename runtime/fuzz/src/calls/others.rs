@@ -128,5 +128,10 @@ pub(super) fn set_keys(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
 }
 
 pub(super) fn purge_keys(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
-    (draw.somebody(), pallet_session::Call::purge_keys {}.into())
+    let who = if draw.rarely(2) {
+        draw.somebody()
+    } else {
+        VALIDATORS[usize::from(draw.byte()) % VALIDATORS.len()].stash.into()
+    };
+    (who, pallet_session::Call::purge_keys {}.into())
 }

@@ -1,6 +1,11 @@
 //! Generators of proof-of-training's calls.
 
-use crate::{accounts, calls::escrow::job_at_work, draw::Draw, view};
+use crate::{
+    accounts,
+    calls::escrow::{job_at_work, worker},
+    draw::Draw,
+    view,
+};
 use attune_primitives::{
     machine::{JobState, Phase},
     proof::{SegmentCommitment, SegmentMetrics, Verdict},
@@ -28,9 +33,24 @@ pub(crate) fn model_info(artifact: u8) -> ModelInfo {
     }
 }
 
-/// One model.
-pub(super) fn preparation() -> Vec<(AccountId, RuntimeCall)> {
+/// One model, for the prepared state.
+pub(super) fn a_model() -> Vec<(AccountId, RuntimeCall)> {
     vec![(accounts::account(accounts::MODEL_OWNER), Call::register_model { info: model_info(0) }.into())]
+}
+
+/// All segments of a plain job.
+pub(super) fn a_trained_job(job: JobId) -> Vec<(AccountId, RuntimeCall)> {
+    let commit = |segment| {
+        let commitment = commitment_for(job, segment);
+        (worker(job), Call::commit_segment { job, segment, commitment }.into())
+    };
+    (0..4).map(commit).collect()
+}
+
+/// The draws of both milestones of a plain job.
+pub(super) fn its_audits(job: JobId) -> Vec<(AccountId, RuntimeCall)> {
+    let draw = |milestone| (worker(job), Call::draw_audits { job, milestone }.into());
+    (0..2).map(draw).collect()
 }
 
 pub(super) fn register_model(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {

@@ -10,6 +10,10 @@ use crate::{
 use attune_runtime::{units::ATT, Runtime, RuntimeCall};
 use pallet_balances::Call as Balances;
 use pallet_job_escrow::{Call as Escrow, NextJobId, Owed};
+use pallet_proof_of_training::{
+    types::{Audit, Stage},
+    Call as Proof,
+};
 
 /// Everything that is free, to somebody else.
 fn empty() -> RuntimeCall {
@@ -72,5 +76,61 @@ pub fn tiny_job(draw: &mut Draw<'_>, run: &mut Run<'_>) -> Result<(), String> {
             run.signed(anybody, Escrow::prune_job { job }.into())?;
         }
     }
+    Ok(())
+}
+
+/// An auditor answers and leaves before the other one has; its fee finds no pool. Once its time has come the pool is
+/// gone, the audit ends, and the fee is owed and claimed.
+///
+/// # Errors
+/// A rule that is broken.
+pub fn auditor_leaves(draw: &mut Draw<'_>, run: &mut Run<'_>) -> Result<(), String> {
+    let mut spec = calls::plain_spec(0);
+    spec.assurance.auditors = 2;
+    spec.timing.milestone_blocks = 40;
+    spec.milestones[0].segments = 1;
+    spec.milestones[1].segments = 3;
+    let job = NextJobId::<Runtime>::get();
+    if !run.signed(accounts::customer(0), Escrow::create_job { spec }.into())? {
+        return Ok(());
+    }
+    let answered = |audit: &Audit<_>| {
+        let slot = view::waiting(audit).find(|slot| slot.verdict.is_some());
+        slot.filter(|_| audit.stage == Stage::Revealing).map(|slot| slot.auditor.clone())
+    };
+    let mut found = None;
+    for _ in 0..32 {
+        // Audits before work, so that segments are left to commit while everyone waits.
+        job::drive(job, job::AUDITS_FIRST, 1, run)?;
+        found = view::audits(job).iter().find_map(|(segment, audit)| Some((*segment, answered(audit)?)));
+        if found.is_some() {
+            break;
+        }
+    }
+    let Some((segment, auditor)) = found else { return Ok(()) };
+    let anybody = accounts::account(accounts::STRANGER);
+    super::stake::leave(&auditor, run)?;
+    let free_at = super::stake::last_unlock(&auditor);
+    while chain::now() < free_at {
+        let Some(stored) = view::job(job) else { return Ok(()) };
+        let next = free_at.min(stored.deadline);
+        if chain::now() >= next {
+            // The provider shows that it lives: a milestone committed moves the deadline on.
+            for _ in 0..3 {
+                job::work_on(job, run)?;
+            }
+            if view::job(job).is_none_or(|stored| stored.deadline <= chain::now()) {
+                return Ok(());
+            }
+        } else if !run.wait_past(next - 1)? {
+            return Ok(());
+        }
+    }
+    super::stake::clear(&auditor, run)?;
+    if draw.rarely(2) {
+        run.signed(auditor.clone(), empty())?;
+    }
+    run.signed(anybody.clone(), Proof::enforce_audit_deadline { job, segment }.into())?;
+    run.signed(anybody, Escrow::claim_owed { job, payee: auditor }.into())?;
     Ok(())
 }

@@ -34,23 +34,37 @@ pub fn delegate_and_leave(draw: &mut Draw<'_>, run: &mut Run<'_>) -> Result<(), 
 /// A rule that is broken.
 pub fn exit_provider(draw: &mut Draw<'_>, run: &mut Run<'_>) -> Result<(), String> {
     let provider = draw.provider();
-    run.signed(provider.clone(), Call::exit {}.into())?;
-    let anybody = accounts::account(accounts::STRANGER);
-    for (owner, _) in view::delegators(&provider) {
-        run.signed(anybody.clone(), Call::evict { provider: provider.clone(), owner }.into())?;
-    }
+    leave(&provider, run)?;
     if draw.rarely(4) || !run.wait_past(last_unlock(&provider))? {
         return Ok(());
     }
-    for owner in view::leaving(&provider) {
-        run.signed(anybody.clone(), Call::evict { provider: provider.clone(), owner }.into())?;
+    clear(&provider, run)
+}
+
+/// A provider exits, and its delegators are moved out.
+pub(super) fn leave(provider: &AccountId, run: &mut Run<'_>) -> Result<(), String> {
+    run.signed(provider.clone(), Call::exit {}.into())?;
+    for (owner, _) in view::delegators(provider) {
+        run.signed(anybody(), Call::evict { provider: provider.clone(), owner }.into())?;
     }
-    run.signed(anybody, Call::deregister { provider }.into())?;
     Ok(())
 }
 
+/// Everyone's stake that is free is paid out of an exiting provider's pool, and the pool is deleted.
+pub(super) fn clear(provider: &AccountId, run: &mut Run<'_>) -> Result<(), String> {
+    for owner in view::leaving(provider) {
+        run.signed(anybody(), Call::evict { provider: provider.clone(), owner }.into())?;
+    }
+    run.signed(anybody(), Call::deregister { provider: provider.clone() }.into())?;
+    Ok(())
+}
+
+fn anybody() -> AccountId {
+    accounts::account(accounts::STRANGER)
+}
+
 /// The block by which everything on its way out of a pool is free.
-fn last_unlock(provider: &AccountId) -> u32 {
+pub(super) fn last_unlock(provider: &AccountId) -> u32 {
     let chunks = Unbonding::<Runtime>::iter_prefix_values(provider).flatten();
     chunks.map(|chunk| chunk.unlock_at).max().unwrap_or_else(crate::chain::now)
 }
