@@ -42,14 +42,14 @@ pub(super) fn a_model() -> Vec<(AccountId, RuntimeCall)> {
 pub(super) fn a_trained_job(job: JobId) -> Vec<(AccountId, RuntimeCall)> {
     let commit = |segment| {
         let commitment = commitment_for(job, segment);
-        (worker(job), Call::commit_segment { job, segment, commitment }.into())
+        (worker(), Call::commit_segment { job, segment, commitment }.into())
     };
     (0..4).map(commit).collect()
 }
 
 /// The draws of both milestones of a plain job.
 pub(super) fn its_audits(job: JobId) -> Vec<(AccountId, RuntimeCall)> {
-    let draw = |milestone| (worker(job), Call::draw_audits { job, milestone }.into());
+    let draw = |milestone| (worker(), Call::draw_audits { job, milestone }.into());
     (0..2).map(draw).collect()
 }
 

@@ -153,14 +153,20 @@ pub(super) fn drive(job: JobId, manner: u8, acts: u32, run: &mut Run<'_>) -> Res
     Ok(())
 }
 
-/// A manner of [`drive`]: honest, and audits come before further segments.
-pub(super) const AUDITS_FIRST: u8 = 1;
-
 /// Has the provider do its next work on a job, if it has any.
 pub(super) fn work_on(id: JobId, run: &mut Run<'_>) -> Result<(), String> {
     match view::job(id).map(|job| work(id, &job)) {
         Some(Next::Act(who, call)) => run.signed(who, *call).map(|_| ()),
         _ => Ok(()),
+    }
+}
+
+/// Has the auditors do their next work on a job, or waits until they can.
+pub(super) fn audit_on(id: JobId, run: &mut Run<'_>) -> Result<(), String> {
+    match audits(id, Manner::Honest) {
+        Next::Act(who, call) => run.signed(who, *call).map(|_| ()),
+        Next::WaitPast(block) => run.wait_past(block).map(|_| ()),
+        Next::Nothing => Ok(()),
     }
 }
 

@@ -15,6 +15,9 @@ use pallet_proof_of_training::{
     Call as Proof,
 };
 
+/// The manner of a driven job in which everyone does its work.
+const HONEST: u8 = 0;
+
 /// Everything that is free, to somebody else.
 fn empty() -> RuntimeCall {
     let dest = accounts::account(accounts::MODEL_OWNER).into();
@@ -98,10 +101,12 @@ pub fn auditor_leaves(draw: &mut Draw<'_>, run: &mut Run<'_>) -> Result<(), Stri
         let slot = view::waiting(audit).find(|slot| slot.verdict.is_some());
         slot.filter(|_| audit.stage == Stage::Revealing).map(|slot| slot.auditor.clone())
     };
+    job::drive(job, HONEST, 2, run)?;
+    // The first milestone; the other one is left to commit to while everyone waits.
+    job::work_on(job, run)?;
     let mut found = None;
     for _ in 0..32 {
-        // Audits before work, so that segments are left to commit while everyone waits.
-        job::drive(job, job::AUDITS_FIRST, 1, run)?;
+        job::audit_on(job, run)?;
         found = view::audits(job).iter().find_map(|(segment, audit)| Some((*segment, answered(audit)?)));
         if found.is_some() {
             break;
@@ -109,7 +114,9 @@ pub fn auditor_leaves(draw: &mut Draw<'_>, run: &mut Run<'_>) -> Result<(), Stri
     }
     let Some((segment, auditor)) = found else { return Ok(()) };
     let anybody = accounts::account(accounts::STRANGER);
-    super::stake::leave(&auditor, run)?;
+    if !super::stake::leave(&auditor, run)? {
+        return Ok(());
+    }
     let free_at = super::stake::last_unlock(&auditor);
     while chain::now() < free_at {
         let Some(stored) = view::job(job) else { return Ok(()) };

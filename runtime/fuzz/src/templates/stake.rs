@@ -41,13 +41,13 @@ pub fn exit_provider(draw: &mut Draw<'_>, run: &mut Run<'_>) -> Result<(), Strin
     clear(&provider, run)
 }
 
-/// A provider exits, and its delegators are moved out.
-pub(super) fn leave(provider: &AccountId, run: &mut Run<'_>) -> Result<(), String> {
-    run.signed(provider.clone(), Call::exit {}.into())?;
+/// A provider exits, and its delegators are moved out. True if it could exit.
+pub(super) fn leave(provider: &AccountId, run: &mut Run<'_>) -> Result<bool, String> {
+    let exits = run.signed(provider.clone(), Call::exit {}.into())?;
     for (owner, _) in view::delegators(provider) {
         run.signed(anybody(), Call::evict { provider: provider.clone(), owner }.into())?;
     }
-    Ok(())
+    Ok(exits)
 }
 
 /// Everyone's stake that is free is paid out of an exiting provider's pool, and the pool is deleted.
