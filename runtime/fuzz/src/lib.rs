@@ -34,6 +34,7 @@ pub mod logging;
 pub mod mutate;
 pub mod progress;
 pub mod random;
+pub mod replay;
 pub mod run;
 pub mod scenario;
 pub mod shrink;

@@ -196,6 +196,23 @@ fn origin(who: u8, natural: attune_runtime::AccountId) -> Origin {
 /// # Errors
 /// Says which rule was broken by which step.
 pub fn run(scenario: &Scenario, report: &mut Report, listener: &mut dyn Listener) -> Result<(), String> {
+    run_and(scenario, report, listener, || {})
+}
+
+/// Runs a scenario, and looks at the chain before it is forgotten.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_then(scenario: &Scenario, report: &mut Report, look: impl FnOnce()) -> Result<(), String> {
+    run_and(scenario, report, &mut (), look)
+}
+
+fn run_and(
+    scenario: &Scenario,
+    report: &mut Report,
+    listener: &mut dyn Listener,
+    look: impl FnOnce(),
+) -> Result<(), String> {
     logging::listen();
     logging::take();
     report.scenarios += 1;
@@ -212,6 +229,8 @@ pub fn run(scenario: &Scenario, report: &mut Report, listener: &mut dyn Listener
             run.listener.step(place, step);
             run.step(step).map_err(|broken| format!("step {place}, {step:?}: {broken}"))?;
         }
-        invariants::check().map_err(|broken| format!("after the last step: {broken}"))
+        invariants::check().map_err(|broken| format!("after the last step: {broken}"))?;
+        look();
+        Ok(())
     })
 }
