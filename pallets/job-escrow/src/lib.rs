@@ -69,7 +69,7 @@ mod matching;
 mod money;
 mod settlement;
 mod sponsors;
-#[cfg(any(test, feature = "try-runtime"))]
+#[cfg(any(test, feature = "std", feature = "try-runtime"))]
 #[allow(clippy::arithmetic_side_effects, reason = "a check that overflows has found something")]
 mod try_state;
 mod types;

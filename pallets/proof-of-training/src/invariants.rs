@@ -1,4 +1,4 @@
-//! What holds between any two calls. `do_try_state` runs after every test and under try-runtime.
+//! What holds between any two calls. `do_try_state` runs after every test, while fuzzing, and under try-runtime.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// Names the first one that is broken.
-    pub(crate) fn do_try_state() -> Result<(), TryRuntimeError> {
+    pub fn do_try_state() -> Result<(), TryRuntimeError> {
         Self::check_models()?;
         Self::check_closed_jobs_left_nothing()?;
         Self::check_commitments()?;

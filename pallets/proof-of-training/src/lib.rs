@@ -59,7 +59,7 @@ mod audits;
 pub mod benchmarking;
 mod commitments;
 mod draw;
-#[cfg(any(test, feature = "try-runtime"))]
+#[cfg(any(test, feature = "std", feature = "try-runtime"))]
 mod invariants;
 #[cfg(test)]
 mod mock;

@@ -84,7 +84,7 @@ impl Draw {
     }
 
     /// True if the audit of `segment` is marked as passed.
-    #[cfg(any(test, feature = "try-runtime"))]
+    #[cfg(any(test, feature = "std", feature = "try-runtime"))]
     pub(crate) fn has_passed(&self, segment: u32) -> bool {
         self.segments.iter().position(|s| *s == segment).is_some_and(|bit| self.passed & mask(bit) != 0)
     }

@@ -82,7 +82,7 @@ mod moves;
 mod providers;
 mod slashing;
 mod stake;
-#[cfg(any(test, feature = "try-runtime"))]
+#[cfg(any(test, feature = "std", feature = "try-runtime"))]
 #[allow(clippy::arithmetic_side_effects, reason = "a check that overflows has found something")]
 mod try_state;
 mod types;

@@ -1,0 +1,172 @@
+//! One call, dispatched and checked.
+
+use crate::{invariants::wealth, logging};
+use attune_runtime::{AccountId, Runtime, RuntimeCall, RuntimeOrigin, System, TransactionExtensions};
+use codec::Encode;
+use frame_support::{
+    dispatch::{DispatchInfo, DispatchResultWithPostInfo, GetDispatchInfo, PostDispatchInfo},
+    storage::with_transaction_unchecked,
+    weights::Weight,
+};
+use frame_system::RawOrigin;
+use pallet_transaction_payment::ChargeTransactionPayment;
+use sp_core::H256;
+use sp_runtime::{
+    generic::{CheckedExtrinsic, Era, ExtrinsicFormat},
+    traits::{Applyable, Dispatchable},
+    transaction_validity::{InvalidTransaction, TransactionValidityError},
+    DispatchError, StateVersion, TransactionOutcome,
+};
+
+/// What became of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It did what it says.
+    Done,
+    /// It was dispatched and failed.
+    Failed(DispatchError),
+    /// The transaction never got into a block: its fee can't be paid.
+    Refused(TransactionValidityError),
+}
+
+/// Who calls.
+pub type Origin = RawOrigin<AccountId>;
+
+/// Dispatches `call`, and checks what must hold for any call.
+///
+/// # Errors
+/// Says which rule is broken.
+pub(crate) fn attempt(
+    origin: &Origin,
+    call: RuntimeCall,
+    pays_fees: bool,
+    sampled: bool,
+) -> Result<Outcome, String> {
+    match origin {
+        RawOrigin::Signed(who) if pays_fees => as_transaction(who, call),
+        _ => bare(origin, call, sampled),
+    }
+}
+
+/// Dispatches without transaction extensions. A call that fails must leave everything as it was.
+fn bare(origin: &Origin, call: RuntimeCall, sampled: bool) -> Result<Outcome, String> {
+    let info = call.get_dispatch_info();
+    let root_before = sampled.then(state_root);
+    let caller = match origin {
+        RawOrigin::Signed(who) => Some((who.clone(), wealth(who))),
+        _ => None,
+    };
+    let result = call.dispatch(RuntimeOrigin::from(origin.clone()));
+    check_defensive()?;
+    check_weight(&result, info.call_weight)?;
+    if result.is_err() {
+        if let Some((who, before)) = caller {
+            let after = wealth(&who);
+            if after != before {
+                return Err(format!(
+                    "a failed call changed the caller's balance from {before:?} to {after:?}"
+                ));
+            }
+        }
+        if root_before.is_some_and(|before| before != state_root()) {
+            return Err("a failed call changed the state".into());
+        }
+    }
+    Ok(outcome(result))
+}
+
+/// Dispatches as the executive does with a transaction whose signature it has verified. A call that fails must cost its
+/// sender the fee and nothing else.
+fn as_transaction(who: &AccountId, call: RuntimeCall) -> Result<Outcome, String> {
+    let encoded = call.encode();
+    let nonce = System::account_nonce(who);
+    let (free_before, reserved_before) = wealth(who);
+    let apply = |call: RuntimeCall| {
+        let checked: CheckedExtrinsic<AccountId, RuntimeCall, TransactionExtensions> = CheckedExtrinsic {
+            format: ExtrinsicFormat::Signed(who.clone(), extensions(nonce)),
+            function: call,
+        };
+        let info: DispatchInfo = checked.get_dispatch_info();
+        // As a block's author does: what a transaction that is turned away wrote on the way is forgotten.
+        let applied = with_transaction_unchecked(|| match checked.apply::<Runtime>(&info, encoded.len()) {
+            Ok(result) => TransactionOutcome::Commit(Ok(result)),
+            Err(error) => TransactionOutcome::Rollback(Err(error)),
+        });
+        (info, applied)
+    };
+    let (mut info, mut applied) = apply(call.clone());
+    let full = TransactionValidityError::Invalid(InvalidTransaction::ExhaustsResources);
+    if applied.as_ref().err() == Some(&full) {
+        // The first block of an epoch takes no ordinary transaction, so the one after it is tried, too.
+        for _ in 0..2 {
+            crate::chain::advance(1, 0);
+            (info, applied) = apply(call.clone());
+            if applied.as_ref().err() != Some(&full) {
+                break;
+            }
+        }
+    }
+    check_defensive()?;
+    let result = match applied {
+        Ok(result) => result,
+        Err(error) => return Ok(Outcome::Refused(error)),
+    };
+    System::note_extrinsic(encoded);
+    System::note_applied_extrinsic(&result, info);
+    check_weight(&result, info.total_weight())?;
+    let (free, reserved) = wealth(who);
+    // The author of the block may be the sender: it gets its fee back.
+    if result.is_err() && (free > free_before || reserved != reserved_before) {
+        return Err(format!(
+            "a failed transaction changed its sender's balance from {:?} to {:?}",
+            (free_before, reserved_before),
+            (free, reserved)
+        ));
+    }
+    Ok(outcome(result))
+}
+
+/// What a transaction signs besides its call.
+fn extensions(nonce: u32) -> TransactionExtensions {
+    (
+        frame_system::CheckNonZeroSender::new(),
+        frame_system::CheckSpecVersion::new(),
+        frame_system::CheckTxVersion::new(),
+        frame_system::CheckGenesis::new(),
+        frame_system::CheckEra::from(Era::Immortal),
+        frame_system::CheckNonce::from(nonce),
+        frame_system::CheckWeight::new(),
+        ChargeTransactionPayment::from(0),
+        frame_system::WeightReclaim::new(),
+    )
+}
+
+fn outcome(result: DispatchResultWithPostInfo) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Done,
+        Err(failed) => Outcome::Failed(failed.error),
+    }
+}
+
+fn check_weight(result: &DispatchResultWithPostInfo, declared: Weight) -> Result<(), String> {
+    let post: &PostDispatchInfo = match result {
+        Ok(post) => post,
+        Err(failed) => &failed.post_info,
+    };
+    match post.actual_weight {
+        Some(actual) if actual.any_gt(declared) => {
+            Err(format!("the actual weight {actual:?} is above the declared one {declared:?}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_defensive() -> Result<(), String> {
+    logging::take().map_or(Ok(()), |said| Err(format!("code that can't be reached was reached: {said}")))
+}
+
+/// A fingerprint of the whole state.
+pub(crate) fn state_root() -> H256 {
+    let root = sp_io::storage::root(StateVersion::V1);
+    H256::from_slice(&root)
+}

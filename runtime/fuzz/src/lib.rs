@@ -1,0 +1,43 @@
+//! # A fuzzer for the runtime
+//!
+//! Bytes become a scenario: up to 64 steps, each a call by some origin, a time jump, or a template that plays several
+//! calls of one story (a job from its order to its record, a provider's way out). Scenarios run on the real runtime,
+//! compiled natively: its genesis, its hooks, its transaction extensions and fees. Everything is a function of the
+//! bytes, so that a finding can be replayed.
+//!
+//! ## What is checked
+//! * After every call: no panic and no `defensive!`; the actual weight is at most the declared one; a call that fails
+//!   changes no balance but by its fee, and (in a sample) not a bit of the state.
+//! * Every few steps and at the end: `try_state` of Attune's pallets; the issuance is the sum of all balances; what is on
+//!   hold is reserved.
+//!
+//! ## Three forms
+//! * The tests: scenarios out of a seeded generator, every generator and template at work, in seconds.
+//! * `scripts/fuzz runtime --calls N`: libFuzzer, guided by the coverage of the runtime's crates.
+//! * `scripts/fuzz runtime --replay FILE`: one scenario, told step by step. The tests replay all of `regressions/`.
+//!
+//! ## To add a call
+//! Write a generator in `calls/` and put it into the table there: one line. A test refuses a call of Attune's pallets
+//! that has none. If it can only succeed at the end of a story, let a template in `templates/` tell it.
+//!
+//! ## Limitations
+//! Signatures are not checked: a signed transaction enters where its signature has been verified. Blocks carry one
+//! constant VRF output, which the runtime does not verify either; the node does. Windows are shorter than in any preset.
+
+pub mod accounts;
+pub mod calls;
+pub mod chain;
+pub mod dispatch;
+pub mod draw;
+mod invariants;
+pub mod logging;
+pub mod mutate;
+pub mod progress;
+pub mod random;
+pub mod replay;
+pub mod run;
+pub mod scenario;
+pub mod shrink;
+pub mod tell;
+pub mod templates;
+pub mod view;
