@@ -33,6 +33,10 @@
         with = "::subxt::utils::Static<::attune_primitives::proof::Verdict>"
     ),
     substitute_type(
+        path = "attune_primitives::proof::Tranche<A>",
+        with = "::subxt::utils::Static<crate::types::PaidTranche>"
+    ),
+    substitute_type(
         path = "attune_primitives::proof::AuditEntry<A>",
         with = "::subxt::utils::Static<crate::types::RecordedAudit>"
     ),

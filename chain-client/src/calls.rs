@@ -3,7 +3,7 @@
 //! Amounts are in planck. What each call does, whom it is for and what it refuses is written at the pallets' calls.
 
 use attune_primitives::{
-    proof::SegmentCommitment, provider::ProviderProfile, Balance, JobId, ModelId, RecordId,
+    proof::SegmentCommitment, provider::ProviderProfile, Balance, BlockNumber, JobId, ModelId, RecordId,
 };
 use subxt::utils::MultiAddress;
 
@@ -46,9 +46,19 @@ pub fn set_operator(operator: AccountId) -> Call {
     Call::new(transactions().provider_staking().set_operator(operator))
 }
 
-/// Lowers the sender's commission, in millionths.
-pub fn lower_commission(commission_ppm: u32) -> Call {
-    Call::new(transactions().provider_staking().lower_commission(Permill(commission_ppm)))
+/// Sets the sender's commission, in millionths: a cut acts at once, a rise is queued.
+pub fn set_commission(commission_ppm: u32) -> Call {
+    Call::new(transactions().provider_staking().set_commission(Permill(commission_ppm)))
+}
+
+/// The sender takes no new work and no new stake for now.
+pub fn chill() -> Call {
+    Call::new(transactions().provider_staking().chill())
+}
+
+/// The sender takes new work and new stake again.
+pub fn unchill() -> Call {
+    Call::new(transactions().provider_staking().unchill())
 }
 
 /// Adds to the sender's self-bond.
@@ -81,6 +91,36 @@ pub fn claim_income(provider: AccountId) -> Call {
     Call::new(transactions().provider_staking().claim_income(provider))
 }
 
+/// Moves shares of the sender's delegation to another provider.
+pub fn redelegate(from: AccountId, to: AccountId, shares: u128) -> Call {
+    Call::new(transactions().provider_staking().redelegate(from, to, shares))
+}
+
+/// Turns the income of a delegator into shares: by itself, or by anyone once it allowed that.
+pub fn compound(provider: AccountId, delegator: AccountId) -> Call {
+    Call::new(transactions().provider_staking().compound(provider, delegator))
+}
+
+/// Lets anyone compound for the sender, or nobody else.
+pub fn set_auto_compound(provider: AccountId, enabled: bool) -> Call {
+    Call::new(transactions().provider_staking().set_auto_compound(provider, enabled))
+}
+
+/// Ends or charges what redelegated stake answers for in its old pool, by anyone.
+pub fn settle_lien(provider: AccountId, delegator: AccountId) -> Call {
+    Call::new(transactions().provider_staking().settle_lien(provider, delegator))
+}
+
+/// Carries out a slash whose time to be cancelled is over, by anyone.
+pub fn apply_slash(provider: AccountId, slash: u64) -> Call {
+    Call::new(transactions().provider_staking().apply_slash(provider, slash))
+}
+
+/// Pays a customer the compensation that it could not receive, by anyone.
+pub fn claim_compensation(provider: AccountId, customer: AccountId) -> Call {
+    Call::new(transactions().provider_staking().claim_compensation(provider, customer))
+}
+
 /// The sender stops being a provider.
 pub fn exit_provider() -> Call {
     Call::new(transactions().provider_staking().exit())
@@ -110,9 +150,34 @@ pub fn remove_model(model: ModelId) -> Call {
     Call::new(transactions().proof_of_training().remove_model(model))
 }
 
-/// Orders a job: holds its price, its audit budget and a deposit.
-pub fn create_job(spec: Spec) -> Call {
-    Call::new(transactions().job_escrow().create_job(spec.into()))
+/// Orders a job: holds its price, its audit budget and a deposit, on the sender's account or on its sponsor's.
+pub fn create_job(spec: Spec, sponsor: Option<AccountId>) -> Call {
+    Call::new(transactions().job_escrow().create_job(spec.into(), sponsor))
+}
+
+/// Bids for a job in its bidding window, by an operator, or lowers its bid.
+pub fn place_bid(job: JobId, price: Balance) -> Call {
+    Call::new(transactions().job_escrow().place_bid(job, price))
+}
+
+/// Takes a bid back, by an operator.
+pub fn withdraw_bid(job: JobId) -> Call {
+    Call::new(transactions().job_escrow().withdraw_bid(job))
+}
+
+/// Adds to what a job may cost and to its audit budget, by who pays for it.
+pub fn top_up(job: JobId, for_training: Balance, for_audits: Balance) -> Call {
+    Call::new(transactions().job_escrow().top_up(job, for_training, for_audits))
+}
+
+/// The sender pays for a customer's jobs, or changes how much it pays.
+pub fn sponsor(customer: AccountId, limit: Balance, per_job: Balance, expires_at: BlockNumber) -> Call {
+    Call::new(transactions().job_escrow().sponsor(customer, limit, per_job, expires_at))
+}
+
+/// Ends a sponsorship: by either side, by anyone once it has expired.
+pub fn end_sponsorship(sponsor: AccountId, customer: AccountId) -> Call {
+    Call::new(transactions().job_escrow().end_sponsorship(sponsor, customer))
 }
 
 /// Accepts a job, by an operator.

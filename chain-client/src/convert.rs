@@ -6,14 +6,17 @@ use attune_primitives::{BlockNumber, JobId, ModelId};
 use crate::{
     api::runtime_types::{
         attune_primitives::traits::Assignment,
-        pallet_job_escrow::types::Job,
+        pallet_job_escrow::types::{Bid, Job, Sponsorship},
         pallet_proof_of_training::types::{Audit, Draw, Model, Round, Slot, Stage, TrainingResult},
-        pallet_provider_staking::types::{Bucket, Delegation, Pool, Provider, Status, UnbondingChunk},
+        pallet_provider_staking::types::{
+            Bucket, Cause, Delegation, PendingSlash, Pool, Provider, Status, UnbondingChunk,
+        },
     },
     json::text,
     types::{
-        AssignmentInfo, AuditInfo, AuditStage, BucketInfo, DelegationInfo, DrawInfo, JobInfo, ModelInfo,
-        PoolInfo, ProviderInfo, Reputation, ResultInfo, SlotInfo, UnbondingInfo,
+        AssignmentInfo, AuditInfo, AuditStage, BidInfo, BucketInfo, DelegationInfo, DrawInfo, JobInfo,
+        LienInfo, ModelInfo, PendingSlashInfo, PoolInfo, ProviderInfo, Reputation, ResultInfo, SlotInfo,
+        SponsorshipInfo, UnbondingInfo,
     },
     AccountId,
 };
@@ -28,6 +31,7 @@ pub(crate) fn job(id: JobId, job: Job<AccountId>) -> JobInfo {
     JobInfo {
         id,
         customer: job.customer,
+        funder: job.funder,
         spec: job.spec.0,
         state: job.state.0,
         deadline: job.deadline,
@@ -38,6 +42,9 @@ pub(crate) fn job(id: JobId, job: Job<AccountId>) -> JobInfo {
         deposit: job.deposit,
         milestones_paid: job.milestones_paid,
         milestones_committed: job.milestones_committed,
+        handovers: job.handovers,
+        excluded: job.excluded.0,
+        tranches: job.tranches.0.into_iter().map(|tranche| tranche.0).collect(),
         requested_at: job.requested_at,
         closed_at: job.closed_at,
     }
@@ -46,6 +53,7 @@ pub(crate) fn job(id: JobId, job: Job<AccountId>) -> JobInfo {
 fn assignment(found: Assignment<AccountId>) -> AssignmentInfo {
     AssignmentInfo {
         provider: found.provider,
+        first_milestone: found.first_milestone,
         price: found.price,
         commission_ppm: found.commission.0,
         hardware: found.hardware.0,
@@ -56,14 +64,27 @@ fn assignment(found: Assignment<AccountId>) -> AssignmentInfo {
     }
 }
 
-pub(crate) fn provider(account: AccountId, found: Provider<AccountId>, pool: PoolInfo) -> ProviderInfo {
+/// `now` decides whether a queued rise of the commission has come into force: the chain books it when it next looks.
+pub(crate) fn provider(
+    account: AccountId,
+    found: Provider<AccountId>,
+    pool: PoolInfo,
+    now: BlockNumber,
+) -> ProviderInfo {
     let done = found.reputation;
+    let (due, queued) = match found.rise {
+        Some(rise) if rise.from_block <= now => (Some(rise.to.0), None),
+        Some(rise) => (None, Some((rise.to.0, rise.from_block))),
+        None => (None, None),
+    };
     ProviderInfo {
         account,
         profile: found.profile.0,
-        commission_ppm: found.commission.0,
+        commission_ppm: due.unwrap_or(found.commission.0),
+        commission_rise: queued,
         operator: found.operator,
         active: matches!(found.status, Status::Active),
+        chilled: matches!(found.status, Status::Chilled),
         reputation: Reputation {
             jobs_finished: done.jobs_finished,
             jobs_failed: done.jobs_failed,
@@ -86,6 +107,7 @@ pub(crate) fn pool(found: Pool) -> PoolInfo {
         active: bucket(&found.active),
         unbonding: bucket(&found.unbonding),
         locked: found.locked,
+        pending_slashes: found.pending_slashes,
         delegators: found.delegators,
         income_per_share: found.income_per_share,
         reserved_income: found.reserved_income,
@@ -95,7 +117,7 @@ pub(crate) fn pool(found: Pool) -> PoolInfo {
 pub(crate) fn delegation(
     provider: AccountId,
     delegator: AccountId,
-    found: Delegation,
+    found: Delegation<AccountId>,
     pool: &PoolInfo,
 ) -> DelegationInfo {
     let grown = pool.income_per_share.saturating_sub(found.income_checkpoint);
@@ -105,7 +127,36 @@ pub(crate) fn delegation(
         shares: found.shares,
         worth: worth(&pool.active, found.shares),
         claimable: scaled(found.shares, grown, INCOME_SCALE),
+        auto_compound: found.auto_compound,
+        lien: found.lien.map(|lien| LienInfo { from: lien.from, amount: lien.amount, until: lien.until }),
     }
+}
+
+pub(crate) fn pending_slash(
+    provider: AccountId,
+    slash: u64,
+    found: &PendingSlash<AccountId>,
+) -> PendingSlashInfo {
+    let job = match found.cause {
+        Cause::Job(job) => Some(job),
+        Cause::Offence => None,
+    };
+    PendingSlashInfo { provider, slash, job, amount: found.amount, apply_at: found.apply_at }
+}
+
+pub(crate) fn sponsorship(sponsor: AccountId, customer: AccountId, found: &Sponsorship) -> SponsorshipInfo {
+    SponsorshipInfo {
+        sponsor,
+        customer,
+        limit: found.limit,
+        used: found.used,
+        per_job: found.per_job,
+        expires_at: found.expires_at,
+    }
+}
+
+pub(crate) fn bid(found: &Bid<AccountId>) -> BidInfo {
+    BidInfo { provider: found.provider, price: found.price }
 }
 
 pub(crate) fn unbonding(

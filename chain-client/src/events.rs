@@ -1,7 +1,7 @@
 //! What happened in a block, typed, as far as those who watch jobs, stakes and records need it.
 
 use attune_primitives::{
-    machine::JobState,
+    machine::{Failure, JobState},
     proof::{SegmentMetrics, Verdict},
     Balance, BlockNumber, JobId, ModelId, RecordId,
 };
@@ -75,15 +75,76 @@ pub enum ChainEvent {
         #[serde(with = "json::balance")]
         amount: Balance,
     },
+    /// A slash was booked; it can be applied from a block on.
+    SlashBooked {
+        provider: AccountId,
+        slash: u64,
+        #[serde(with = "json::balance")]
+        amount: Balance,
+        apply_at: BlockNumber,
+    },
+    /// A slash was carried out.
+    Slashed {
+        provider: AccountId,
+        slash: u64,
+        #[serde(with = "json::balance")]
+        compensated: Balance,
+        #[serde(with = "json::balance")]
+        owed: Balance,
+    },
+    /// A slash was cancelled by governance.
+    SlashCancelled {
+        provider: AccountId,
+        slash: u64,
+        #[serde(with = "json::balance")]
+        amount: Balance,
+    },
+    /// Stake moved to another provider.
+    Redelegated {
+        from: AccountId,
+        to: AccountId,
+        delegator: AccountId,
+        #[serde(with = "json::balance")]
+        amount: Balance,
+        lien_until: BlockNumber,
+    },
     /// A job was created.
     JobCreated {
         job: JobId,
         customer: AccountId,
+        funder: AccountId,
         #[serde(with = "json::balance")]
         max_price: Balance,
         #[serde(with = "json::balance")]
         audit_budget: Balance,
         deadline: BlockNumber,
+    },
+    /// A provider bid for a job, or lowered its bid.
+    BidPlaced {
+        job: JobId,
+        provider: AccountId,
+        #[serde(with = "json::balance")]
+        price: Balance,
+    },
+    /// An attempt failed, and the job waits for another provider.
+    HandedOver {
+        job: JobId,
+        provider: AccountId,
+        #[serde(with = "json::failure")]
+        failure: Failure,
+        first_milestone: u32,
+        #[serde(with = "json::balance")]
+        max_price: Balance,
+        deadline: BlockNumber,
+    },
+    /// The funder raised the maximum price or the audit budget.
+    ToppedUp {
+        job: JobId,
+        funder: AccountId,
+        #[serde(with = "json::balance")]
+        for_training: Balance,
+        #[serde(with = "json::balance")]
+        for_audits: Balance,
     },
     /// A job went from one state to another.
     JobStateChanged {
@@ -132,16 +193,12 @@ pub enum ChainEvent {
         #[serde(with = "json::balance")]
         amount: Balance,
     },
-    /// A provider's bond was slashed.
+    /// A provider was convicted: a slash of its bond waits for its time.
     BondSlashed {
         job: JobId,
         provider: AccountId,
         #[serde(with = "json::balance")]
-        taken: Balance,
-        #[serde(with = "json::balance")]
-        compensated: Balance,
-        #[serde(with = "json::balance")]
-        burned: Balance,
+        amount: Balance,
     },
     /// An owed payment was made.
     OwedPaid {
@@ -150,10 +207,10 @@ pub enum ChainEvent {
         #[serde(with = "json::balance")]
         amount: Balance,
     },
-    /// Money went back to the customer.
+    /// Money went back to who pays for the job.
     Refunded {
         job: JobId,
-        customer: AccountId,
+        funder: AccountId,
         #[serde(with = "json::balance")]
         amount: Balance,
     },
@@ -238,9 +295,16 @@ impl ChainEvent {
             | Withdrawn { .. }
             | IncomeShared { .. }
             | IncomeClaimed { .. }
+            | SlashBooked { .. }
+            | Slashed { .. }
+            | SlashCancelled { .. }
+            | Redelegated { .. }
             | ModelRegistered { .. } => None,
             RecordCreated { record, .. } => Some(*record),
             JobCreated { job, .. }
+            | BidPlaced { job, .. }
+            | HandedOver { job, .. }
+            | ToppedUp { job, .. }
             | JobStateChanged { job, .. }
             | JobAssigned { job, .. }
             | MilestonePaid { job, .. }
@@ -312,14 +376,33 @@ fn staking(event: Staking) -> Option<ChainEvent> {
         Staking::IncomeClaimed { provider, delegator, amount } => {
             ChainEvent::IncomeClaimed { provider, delegator, amount }
         }
+        Staking::SlashBooked { provider, slash, amount, apply_at, .. } => {
+            ChainEvent::SlashBooked { provider, slash, amount, apply_at }
+        }
+        Staking::Slashed { provider, slash, compensated, owed, .. } => {
+            ChainEvent::Slashed { provider, slash, compensated, owed }
+        }
+        Staking::SlashCancelled { provider, slash, amount } => {
+            ChainEvent::SlashCancelled { provider, slash, amount }
+        }
+        Staking::Redelegated { from, to, delegator, amount, lien_until, .. } => {
+            ChainEvent::Redelegated { from, to, delegator, amount, lien_until }
+        }
         _ => return None,
     })
 }
 
 fn escrow(event: Escrow) -> Option<ChainEvent> {
     Some(match event {
-        Escrow::JobCreated { job, customer, max_price, audit_budget, deadline } => {
-            ChainEvent::JobCreated { job, customer, max_price, audit_budget, deadline }
+        Escrow::JobCreated { job, customer, funder, max_price, audit_budget, deadline, .. } => {
+            ChainEvent::JobCreated { job, customer, funder, max_price, audit_budget, deadline }
+        }
+        Escrow::BidPlaced { job, provider, price } => ChainEvent::BidPlaced { job, provider, price },
+        Escrow::HandedOver { job, provider, failure, first_milestone, max_price, deadline, .. } => {
+            ChainEvent::HandedOver { job, provider, failure: failure.0, first_milestone, max_price, deadline }
+        }
+        Escrow::ToppedUp { job, funder, for_training, for_audits } => {
+            ChainEvent::ToppedUp { job, funder, for_training, for_audits }
         }
         Escrow::StateChanged { job, from, to, deadline } => {
             ChainEvent::JobStateChanged { job, from: from.0, to: to.0, deadline }
@@ -336,10 +419,8 @@ fn escrow(event: Escrow) -> Option<ChainEvent> {
         }
         Escrow::PaymentOwed { job, payee, amount } => ChainEvent::PaymentOwed { job, payee, amount },
         Escrow::OwedPaid { job, payee, amount } => ChainEvent::OwedPaid { job, payee, amount },
-        Escrow::Refunded { job, customer, amount } => ChainEvent::Refunded { job, customer, amount },
-        Escrow::BondSlashed { job, provider, taken, compensated, burned } => {
-            ChainEvent::BondSlashed { job, provider, taken, compensated, burned }
-        }
+        Escrow::Refunded { job, funder, amount } => ChainEvent::Refunded { job, funder, amount },
+        Escrow::BondSlashed { job, provider, amount } => ChainEvent::BondSlashed { job, provider, amount },
         _ => return None,
     })
 }

@@ -2,7 +2,7 @@
 
 use attune_primitives::{
     job::{ArithmeticMode, BaseFormat, Method, Schedule},
-    machine::JobState,
+    machine::{Failure, JobState},
     proof::{SegmentCommitment, SegmentMetrics, Verdict},
     provider::{Hardware, ProviderProfile},
 };
@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{json, Value};
 
 use crate::{
-    types::{Record, Spec},
+    types::{PaidTranche, Record, Spec},
     H256,
 };
 
@@ -44,8 +44,12 @@ with!(hardware, Hardware, hardware_value);
 with!(profile, ProviderProfile, profile_value);
 with!(spec, Spec, spec_value);
 with!(state, JobState, state_value);
+with!(failure, Failure, |value: &Failure| format!("{value:?}"));
 with!(commitment, SegmentCommitment, commitment_value);
 with!(record, Record, record_value);
+with!(tranches, Vec<PaidTranche>, |value: &Vec<PaidTranche>| {
+    value.iter().map(tranche_value).collect::<Vec<_>>()
+});
 with!(metrics, SegmentMetrics, metrics_value);
 with!(plain_verdict, Verdict, |value: &Verdict| verdict_name(*value));
 
@@ -58,14 +62,17 @@ pub fn verdict_name(verdict: Verdict) -> &'static str {
     }
 }
 
-/// `open`, `assigned`, `running`, `submitted`, `disputed`, `finalized`, `cancelled`, `expired` or `failed`.
+/// `bidding`, `open`, `assigned`, `running`, `submitted`, `disputed`, `cancelling`, `finalized`, `cancelled`, `expired` or
+/// `failed`.
 pub fn state_name(state: JobState) -> &'static str {
     match state {
+        JobState::Bidding => "bidding",
         JobState::Open => "open",
         JobState::Assigned => "assigned",
         JobState::Running => "running",
         JobState::Submitted => "submitted",
         JobState::Disputed(_) => "disputed",
+        JobState::Cancelling => "cancelling",
         JobState::Finalized => "finalized",
         JobState::Cancelled => "cancelled",
         JobState::Expired => "expired",
@@ -175,6 +182,7 @@ pub fn spec_value(spec: &Spec) -> Value {
         "max_price": spec.max_price.to_string(),
         "audit_fee": spec.audit_fee.to_string(),
         "timing": {
+            "bidding_blocks": spec.timing.bidding_blocks,
             "open_blocks": spec.timing.open_blocks,
             "start_blocks": spec.timing.start_blocks,
             "milestone_blocks": spec.timing.milestone_blocks,
@@ -204,6 +212,17 @@ pub fn commitment_value(commitment: &SegmentCommitment) -> Value {
     })
 }
 
+/// What one provider trained of a job, and what it was paid.
+pub fn tranche_value(tranche: &PaidTranche) -> Value {
+    json!({
+        "provider": tranche.provider,
+        "first_milestone": tranche.first_milestone,
+        "last_milestone": tranche.last_milestone,
+        "paid": tranche.paid.to_string(),
+        "started_at": tranche.started_at,
+    })
+}
+
 /// A training record.
 pub fn record_value(record: &Record) -> Value {
     let audits: Vec<Value> = record
@@ -221,6 +240,7 @@ pub fn record_value(record: &Record) -> Value {
         "job": record.job,
         "customer": record.customer,
         "provider": record.provider,
+        "tranches": record.tranches.iter().map(tranche_value).collect::<Vec<_>>(),
         "requested_at": record.requested_at,
         "started_at": record.started_at,
         "ended_at": record.ended_at,

@@ -13,8 +13,9 @@ use crate::{
     error::{request, Result},
     events::{self, ChainEvent},
     types::{
-        AuditInfo, BalanceInfo, CommitmentInfo, Constants, DelegationInfo, DrawInfo, HoldInfo, JobInfo,
-        ModelInfo, PoolInfo, ProviderInfo, RecordInfo, ResultInfo, UnbondingInfo,
+        AuditInfo, BalanceInfo, BidInfo, CommitmentInfo, Constants, DelegationInfo, DrawInfo, HoldInfo,
+        JobInfo, ModelInfo, PendingSlashInfo, PoolInfo, ProviderInfo, RecordInfo, ResultInfo,
+        SponsorshipInfo, UnbondingInfo,
     },
     AccountId, H256,
 };
@@ -115,6 +116,33 @@ impl View {
         Ok(fetch!(self, "a job", api::storage().job_escrow().jobs(), (id,)).map(|job| convert::job(id, job)))
     }
 
+    /// The bids for a job that is in its bidding window, the best first.
+    pub async fn bids(&self, job: JobId) -> Result<Vec<BidInfo>> {
+        let found = fetch!(self, "the bids", api::storage().job_escrow().bids(), (job,));
+        let mut bids: Vec<BidInfo> =
+            found.map(|all| all.0.iter().map(convert::bid).collect()).unwrap_or_default();
+        bids.sort_by_key(|bid| bid.price);
+        Ok(bids)
+    }
+
+    /// All sponsorships that an account gives or has.
+    pub async fn sponsorships(&self, account: &AccountId) -> Result<Vec<SponsorshipInfo>> {
+        let all = fetch_all!(self, "the sponsorships", api::storage().job_escrow().sponsorships(), ());
+        let own =
+            all.into_iter().filter(|((sponsor, customer), _)| sponsor == account || customer == account);
+        Ok(own.map(|((sponsor, customer), found)| convert::sponsorship(sponsor, customer, &found)).collect())
+    }
+
+    /// The slashes of a provider that wait for their time, by their numbers.
+    pub async fn pending_slashes(&self, provider: &AccountId) -> Result<Vec<PendingSlashInfo>> {
+        let address = api::storage().provider_staking().pending_slashes();
+        let all = fetch_all!(self, "the pending slashes", address, (*provider,));
+        let mut found: Vec<PendingSlashInfo> =
+            all.iter().map(|((_, slash), found)| convert::pending_slash(*provider, *slash, found)).collect();
+        found.sort_by_key(|slash| slash.slash);
+        Ok(found)
+    }
+
     /// What settlement owes an account that could not receive it: by job, in planck.
     pub async fn owed(&self, account: &AccountId) -> Result<Vec<(JobId, u128)>> {
         let all = fetch_all!(self, "what is owed", api::storage().job_escrow().owed(), ());
@@ -128,7 +156,7 @@ impl View {
         let mut providers = Vec::with_capacity(all.len());
         for ((account,), provider) in all {
             let pool = self.pool(&account).await?.unwrap_or_default();
-            providers.push(convert::provider(account, provider, pool));
+            providers.push(convert::provider(account, provider, pool, self.number()));
         }
         providers.sort_by_key(|provider| provider.account);
         Ok(providers)
@@ -139,7 +167,7 @@ impl View {
         let found = fetch!(self, "a provider", api::storage().provider_staking().providers(), (*account,));
         let Some(provider) = found else { return Ok(None) };
         let pool = self.pool(account).await?.unwrap_or_default();
-        Ok(Some(convert::provider(*account, provider, pool)))
+        Ok(Some(convert::provider(*account, provider, pool, self.number())))
     }
 
     /// The provider whose operator key this is.
@@ -184,8 +212,16 @@ impl View {
         Ok(found)
     }
 
-    /// Stake of an account on its way out of a provider's pool.
+    /// Stake of an account on its way out of a provider's pool, the provider's own self-bond too.
     pub async fn unbonding(&self, provider: &AccountId, owner: &AccountId) -> Result<Vec<UnbondingInfo>> {
+        if provider == owner {
+            let address = api::storage().provider_staking().self_unbonding();
+            let chunks = fetch!(self, "unbonding self-bond", address, (*provider,)).map(|found| found.0);
+            let chunks = chunks.unwrap_or_default().into_iter();
+            let info =
+                |worth, unlock_at| UnbondingInfo { provider: *provider, owner: *owner, worth, unlock_at };
+            return Ok(chunks.map(|chunk| info(chunk.amount, chunk.unlock_at)).collect());
+        }
         let address = api::storage().provider_staking().unbonding();
         let Some(chunks) = fetch!(self, "unbonding stake", address, (*provider, *owner)) else {
             return Ok(Vec::new());
@@ -308,6 +344,11 @@ impl View {
             min_delegation: constant!(self, staking.min_delegation()),
             provider_deposit: constant!(self, staking.provider_deposit()),
             unbonding_blocks: constant!(self, staking.unbonding_blocks()),
+            slash_delay: constant!(self, staking.slash_delay()),
+            delegator_loss_cap_ppm: constant!(self, staking.delegator_loss_cap()).0,
+            commission_rise_delay: constant!(self, staking.commission_rise_delay()),
+            max_handovers: constant!(self, escrow.max_handovers()),
+            sponsorship_deposit: constant!(self, escrow.sponsorship_deposit()),
             job_deposit: constant!(self, escrow.job_deposit()),
             min_audit_fee: constant!(self, escrow.min_audit_fee()),
             max_phase_blocks: constant!(self, escrow.max_phase_blocks()),

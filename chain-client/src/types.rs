@@ -6,7 +6,7 @@
 use attune_primitives::{
     job::JobSpec,
     machine::JobState,
-    proof::{AuditEntry, SegmentCommitment, TrainingRecord, Verdict},
+    proof::{AuditEntry, SegmentCommitment, TrainingRecord, Tranche, Verdict},
     provider::{Hardware, ProviderProfile},
     Balance, BlockNumber, JobId, ModelId,
 };
@@ -18,6 +18,8 @@ use crate::{json, AccountId, H256};
 pub type Spec = JobSpec<AccountId>;
 /// One audit as a record keeps it, with our account type.
 pub type RecordedAudit = AuditEntry<AccountId>;
+/// What one provider trained and was paid for, with our account type.
+pub type PaidTranche = Tranche<AccountId>;
 /// A training record, with our account type.
 pub type Record = TrainingRecord<AccountId>;
 
@@ -26,7 +28,9 @@ pub type Record = TrainingRecord<AccountId>;
 pub struct AssignmentInfo {
     /// Who trains.
     pub provider: AccountId,
-    /// What the customer pays if every milestone is verified, in planck.
+    /// The first milestone that is the provider's to train; 0 unless it goes on where another one ended.
+    pub first_milestone: u32,
+    /// What the customer pays if every milestone from that one on is verified, in planck.
     #[serde(with = "json::balance")]
     pub price: Balance,
     /// The provider's commission, in millionths.
@@ -51,8 +55,10 @@ pub struct AssignmentInfo {
 pub struct JobInfo {
     /// Its id.
     pub id: JobId,
-    /// Who ordered and pays.
+    /// Who ordered.
     pub customer: AccountId,
+    /// Who pays: the customer or its sponsor.
+    pub funder: AccountId,
     /// What was ordered.
     #[serde(with = "json::spec")]
     pub spec: Spec,
@@ -63,7 +69,7 @@ pub struct JobInfo {
     pub deadline: BlockNumber,
     /// The assignment, from `Assigned` on.
     pub assignment: Option<AssignmentInfo>,
-    /// What is still held for training, in planck.
+    /// What is still held for training, in planck: the most that a provider may ask while the job waits for one.
     #[serde(with = "json::balance")]
     pub escrow: Balance,
     /// What is still held for audits, in planck.
@@ -75,8 +81,15 @@ pub struct JobInfo {
     /// The customer's deposit, in planck.
     #[serde(with = "json::balance")]
     pub deposit: Balance,
-    /// Bit `i` is set once milestone `i` is verified and paid.
+    /// Milestones that are verified and paid; they follow in order.
     pub milestones_paid: u32,
+    /// How often the job was handed over to another provider.
+    pub handovers: u32,
+    /// Providers that had the job and may not take it again.
+    pub excluded: Vec<AccountId>,
+    /// What providers who had the job before trained and were paid for.
+    #[serde(with = "json::tranches")]
+    pub tranches: Vec<PaidTranche>,
     /// Milestones whose segments are all committed.
     pub milestones_committed: u32,
     /// Unix time of the request, in milliseconds.
@@ -88,12 +101,12 @@ pub struct JobInfo {
 impl JobInfo {
     /// True if milestone `index` is verified and paid.
     pub fn is_paid(&self, index: u32) -> bool {
-        index < 32 && self.milestones_paid & (1 << index) != 0
+        index < self.milestones_paid
     }
 
-    /// Number of milestones that are verified and paid.
-    pub fn paid(&self) -> u32 {
-        self.milestones_paid.count_ones()
+    /// The first milestone of the present attempt, or of the one that is to come.
+    pub fn first_milestone(&self) -> u32 {
+        self.assignment.as_ref().map_or(self.milestones_paid, |assignment| assignment.first_milestone)
     }
 }
 
@@ -124,8 +137,12 @@ pub struct ProviderInfo {
     pub commission_ppm: u32,
     /// The worker's hot key.
     pub operator: AccountId,
-    /// True if it takes new work; false while it leaves.
+    /// A rise of the commission that is queued: to how many millionths, and from which block.
+    pub commission_rise: Option<(u32, BlockNumber)>,
+    /// True if it takes new work; false while it is chilled or leaves.
     pub active: bool,
+    /// True while it has chosen to take no new work and no new stake for now.
+    pub chilled: bool,
     /// What it has done so far.
     pub reputation: Reputation,
     /// Block of the registration.
@@ -155,9 +172,11 @@ pub struct PoolInfo {
     pub active: BucketInfo,
     /// Stake on its way out.
     pub unbonding: BucketInfo,
-    /// Sum of the bonds of open jobs, in planck.
+    /// Sum of the bonds of open jobs and of the pending slashes, in planck.
     #[serde(with = "json::balance")]
     pub locked: Balance,
+    /// Number of pending slashes; while there is one, nothing is withdrawn from the pool.
+    pub pending_slashes: u32,
     /// Number of delegators.
     pub delegators: u32,
     /// Income of one active share since the pool began, in planck / 10^24.
@@ -169,9 +188,16 @@ pub struct PoolInfo {
 }
 
 impl PoolInfo {
-    /// Self-bond and delegations, in planck: what counts in draws and backs bonds.
+    /// Self-bond and delegations, in planck: what counts in draws and elections.
     pub fn stake(&self) -> Balance {
         self.self_bond.saturating_add(self.active.balance)
+    }
+
+    /// What further bonds can be locked on, in planck: the self-bond, and of the delegations what one slash can take.
+    pub fn unlocked(&self, constants: &Constants) -> Balance {
+        let cap = Balance::from(constants.delegator_loss_cap_ppm);
+        let delegated = self.active.balance.saturating_mul(cap) / 1_000_000;
+        self.self_bond.saturating_add(delegated).saturating_sub(self.locked)
     }
 }
 
@@ -191,6 +217,68 @@ pub struct DelegationInfo {
     /// Income that can be claimed now, in planck.
     #[serde(with = "json::balance")]
     pub claimable: Balance,
+    /// True if anyone may turn its income into shares.
+    pub auto_compound: bool,
+    /// What it still answers for in the pool that it was moved from.
+    pub lien: Option<LienInfo>,
+}
+
+/// What redelegated stake answers for in its old pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LienInfo {
+    /// The provider that it came from.
+    pub from: AccountId,
+    /// What it was worth when it moved, in planck.
+    #[serde(with = "json::balance")]
+    pub amount: Balance,
+    /// Block from which it can end.
+    pub until: BlockNumber,
+}
+
+/// A slash that waits for its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PendingSlashInfo {
+    /// The provider.
+    pub provider: AccountId,
+    /// Its number.
+    pub slash: u64,
+    /// The job whose bond it takes from; `None` for an offence in consensus.
+    pub job: Option<JobId>,
+    /// What it takes, in planck.
+    #[serde(with = "json::balance")]
+    pub amount: Balance,
+    /// First block at which anyone may apply it; before it governance can cancel it.
+    pub apply_at: BlockNumber,
+}
+
+/// How much a sponsor pays for the jobs of a customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SponsorshipInfo {
+    /// Who pays.
+    pub sponsor: AccountId,
+    /// For whom.
+    pub customer: AccountId,
+    /// The most that all jobs together may hold and spend, in planck.
+    #[serde(with = "json::balance")]
+    pub limit: Balance,
+    /// What they hold and have spent, in planck.
+    #[serde(with = "json::balance")]
+    pub used: Balance,
+    /// The most that one job may hold, in planck.
+    #[serde(with = "json::balance")]
+    pub per_job: Balance,
+    /// Last block on which a job may be created.
+    pub expires_at: BlockNumber,
+}
+
+/// A provider's bid for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct BidInfo {
+    /// Who bids.
+    pub provider: AccountId,
+    /// What it asks, in planck.
+    #[serde(with = "json::balance")]
+    pub price: Balance,
 }
 
 /// Stake of one account on its way out of a pool.
@@ -409,6 +497,17 @@ pub struct Constants {
     pub provider_deposit: Balance,
     /// How long stake that leaves stays slashable.
     pub unbonding_blocks: BlockNumber,
+    /// How long a slash waits, and can be cancelled, before it can be applied.
+    pub slash_delay: BlockNumber,
+    /// The most that a slash takes of the delegations, in millionths.
+    pub delegator_loss_cap_ppm: u32,
+    /// How long a rise of the commission waits.
+    pub commission_rise_delay: BlockNumber,
+    /// How often a failed job is handed over to another provider.
+    pub max_handovers: u32,
+    /// Deposit of a sponsorship, in planck.
+    #[serde(with = "json::balance")]
+    pub sponsorship_deposit: Balance,
     /// Deposit of a job, in planck.
     #[serde(with = "json::balance")]
     pub job_deposit: Balance,

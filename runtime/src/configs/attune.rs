@@ -10,7 +10,7 @@ use super::windows::{
 use crate::{
     units::{ATT, MILLI_ATT},
     AccountId, AuditRandomness, Balance, Balances, JobEscrow, ProofOfTraining, ProviderStaking, Runtime,
-    RuntimeHoldReason, Timestamp,
+    RuntimeHoldReason, Timestamp, ValidatorElection,
 };
 use frame_support::{parameter_types, traits::ConstU32, PalletId};
 use frame_system::EnsureRoot;
@@ -63,7 +63,7 @@ impl pallet_provider_staking::Config for Runtime {
     type MinDelegation = MinDelegation;
     type MinSelfBond = MinSelfBond;
     /// Nobody orders providers by stake yet.
-    type OnStakeChanged = ();
+    type OnStakeChanged = ValidatorElection;
     type PalletId = ProviderPalletId;
     type ProviderDeposit = ProviderDeposit;
     type ReporterReward = ReporterReward;
