@@ -7,6 +7,7 @@
 use std::{
     collections::HashMap,
     ffi::{c_char, c_void, CString},
+    panic::{self, AssertUnwindSafe},
     path::PathBuf,
     sync::Arc,
 };
@@ -59,6 +60,16 @@ pub(crate) fn refused(what: &'static str) -> impl Fn(cudarc::driver::DriverError
     move |error| Error::Driver { what, message: error.to_string() }
 }
 
+/// Does what calls CUDA for the first time. The libraries' functions are looked up when they are first called, and a
+/// missing one is a panic of cudarc's; here it is an error like any other.
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_string()));
+        Err(Error::Library(text.unwrap_or_else(|| "no reason is given".to_string())))
+    })
+}
+
 impl Device {
     /// The host's stand-in: the same kernels as loops, slow, for tests.
     pub fn host() -> Self {
@@ -97,23 +108,46 @@ impl Device {
         if !unsafe { sys::is_culib_present() } {
             return Err(Error::NoDriver);
         }
-        driver::init().map_err(|error| match error.0 {
-            sys::CUresult::CUDA_ERROR_NO_DEVICE => Error::NoDevice { wanted: 0, found: 0 },
-            _ => Error::Driver { what: "to start", message: error.to_string() },
-        })?;
-        let count = CudaContext::device_count().map_err(refused("to count its GPUs"))?;
-        Ok(usize::try_from(count).unwrap_or(0))
+        guarded(|| {
+            driver::init().map_err(|error| match error.0 {
+                sys::CUresult::CUDA_ERROR_NO_DEVICE => Error::NoDevice { wanted: 0, found: 0 },
+                _ => Error::Driver { what: "to start", message: error.to_string() },
+            })?;
+            let count = CudaContext::device_count().map_err(refused("to count its GPUs"))?;
+            Ok(usize::try_from(count).unwrap_or(0))
+        })
     }
 
     /// GPU `ordinal`, its kernels compiled or taken from the folder `cache`.
     ///
     /// # Errors
-    /// There is no driver, no such GPU or no compiler; the GPU is too old; or the driver refuses.
+    /// There is no driver, no such GPU or no compiler; GPU or driver are too old; or the driver refuses.
     pub fn cuda(ordinal: usize, cache: Option<PathBuf>) -> Result<Self> {
-        let found = Self::count()?;
+        let found = match Self::count() {
+            Err(Error::NoDevice { found, .. }) => found,
+            counted => counted?,
+        };
         if ordinal >= found {
             return Err(Error::NoDevice { wanted: ordinal, found });
         }
+        guarded(|| {
+            let device = Self::open(ordinal, cache)?;
+            device.try_out()?;
+            Ok(device)
+        })
+    }
+
+    /// Uses memory and a kernel once, so that what does not work is known before a training.
+    fn try_out(&self) -> Result<()> {
+        let (mut sum, one) = (self.upload(&[1.0f32; 3])?, self.upload(&[2.0f32; 3])?);
+        self.add(sum.all_mut(), one.all())?;
+        match sum.download()?[..] == [3.0; 3] {
+            true => Ok(()),
+            false => Err(Error::Driver { what: "a sum", message: "1 + 2 is not 3 there".to_string() }),
+        }
+    }
+
+    fn open(ordinal: usize, cache: Option<PathBuf>) -> Result<Self> {
         let context = CudaContext::new(ordinal).map_err(refused("a context"))?;
         // SAFETY: all work is on one stream, so no event has to order it.
         unsafe { context.disable_event_tracking() };
@@ -262,5 +296,25 @@ impl Device {
                 .map_err(refused("a kernel"))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_for_want_of_a_symbol_is_an_error_and_anything_else_passes() {
+        let error = guarded::<()>(|| panic!("Missing symbol {}", "cuInit")).unwrap_err().to_string();
+        assert!(error.contains("lack something: Missing symbol cuInit; update the driver"), "{error}");
+        assert!(guarded::<()>(|| panic!("at all")).unwrap_err().to_string().contains("at all"));
+        assert_eq!(guarded(|| Ok(3)).unwrap(), 3);
+        let refused = guarded::<()>(|| Err(Error::NoDevice { wanted: 2, found: 1 }));
+        assert!(matches!(refused, Err(Error::NoDevice { wanted: 2, found: 1 })));
+    }
+
+    #[test]
+    fn a_device_that_works_passes_its_trial() {
+        Device::host().try_out().unwrap();
     }
 }

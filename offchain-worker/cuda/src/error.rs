@@ -11,6 +11,12 @@ pub enum Error {
          start it with access to the GPU"
     )]
     NoDriver,
+    /// A library of CUDA lacks a function that is called.
+    #[error(
+        "expected NVIDIA's driver and run-time compiler of CUDA 13.0 or later, found libraries that lack something: {0}; \
+         update the driver"
+    )]
+    Library(String),
     /// There is no NVRTC.
     #[error(
         "expected NVIDIA's run-time compiler (libnvrtc.so, CUDA 13.0), found none: install CUDA's nvrtc package, or put \
