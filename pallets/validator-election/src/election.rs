@@ -49,28 +49,24 @@ impl<T: Config> Pallet<T> {
                 }
             }
         });
+        let with_keys =
+            |who: T::AccountId| pallet_session::Pallet::<T>::load_keys(&who).map(|keys| (who, keys));
         let running = QueuedKeys::<T>::get();
-        let elected = Self::elect(session);
-        let is_enough = elected.len() >= index(MinValidators::<T>::get());
-        let next = if is_enough {
-            elected
-        } else {
-            if !elected.is_empty() {
-                let eligible = u32::try_from(elected.len()).unwrap_or(u32::MAX);
-                Self::deposit_event(Event::TooFewCandidates { session, eligible });
-            }
-            running.iter().map(|(who, _)| who.clone()).collect()
-        };
-        let keys = |who: T::AccountId| pallet_session::Pallet::<T>::load_keys(&who).map(|keys| (who, keys));
-        let with_keys = next.into_iter().filter_map(keys).collect::<Vec<_>>();
+        let staying = running.iter().filter_map(|(who, _)| with_keys(who.clone())).collect::<Vec<_>>();
+        let elected = Self::elect(session).into_iter().filter_map(with_keys).collect::<Vec<_>>();
+        // Whoever could be elected is better than nobody: without an authority the chain would end.
+        let is_enough = elected.len() >= index(MinValidators::<T>::get()) || staying.is_empty();
+        if !is_enough && !elected.is_empty() {
+            let eligible = u32::try_from(elected.len()).unwrap_or(u32::MAX);
+            Self::deposit_event(Event::TooFewCandidates { session, eligible });
+        }
+        let next = if is_enough { elected } else { staying };
         // The root of a session that is like the one before it is copied from there; the first two have none.
         let has_root = HistoricalSessions::<T>::contains_key(session.saturating_sub(1));
-        let is_same = with_keys == running && has_root && !Self::is_pardon_due(&running);
-        // No authority at all would end the chain. BABE, too, ignores an empty set.
-        if is_same || with_keys.is_empty() {
+        if next == running && has_root && !Self::is_pardon_due(&running) {
             return None;
         }
-        let next = with_keys.into_iter().map(|(who, _)| who).collect::<Vec<_>>();
+        let next = next.into_iter().map(|(who, _)| who).collect::<Vec<_>>();
         if is_enough {
             let validators = u32::try_from(next.len()).unwrap_or(u32::MAX);
             Self::deposit_event(Event::Elected { session, validators });

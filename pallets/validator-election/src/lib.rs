@@ -37,6 +37,9 @@
 //!   at, one with a stake in the last bag that is looked at may be passed over for another of the same bag. It can then
 //!   have itself put in front ([`pallet-bags-list`'s `put_in_front_of`]).
 //! * If too few are eligible, the set that stays may hold validators that are no providers any more, or that are barred.
+//!   Those who purge their keys leave it all the same; when all of them do so and nobody can be elected, nobody is left
+//!   to make blocks, as if they had all switched their machines off.
+//! * Who is disabled can't make a block, not even the one with the report against it: others have to.
 //! * Offences of the first two sessions can only be proven while their session lasts: pallet-session keeps no root for
 //!   genesis.
 //! * What a slash reaches is the pool as it is when the report comes, not as it was at the offence.

@@ -45,6 +45,18 @@ fn one_rich_provider_alone_does_not_take_the_chain_over() {
 }
 
 #[test]
+fn when_all_validators_purge_their_keys_whoever_can_be_elected_is() {
+    ExtBuilder::build_and_execute(|| {
+        candidate(1, 500);
+        for authority in GENESIS {
+            assert_ok!(Session::purge_keys(RawOrigin::Signed(authority).into()));
+        }
+        sessions(2);
+        assert_eq!(Session::validators(), [1]);
+    });
+}
+
+#[test]
 fn to_stop_and_register_anew_lifts_no_bar() {
     ExtBuilder::build_and_execute(|| {
         for who in 1..=4 {
