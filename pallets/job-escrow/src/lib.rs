@@ -63,6 +63,9 @@ pub use pallet::*;
 pub use types::*;
 pub use weights::WeightInfo;
 
+#[cfg(feature = "runtime-benchmarks")]
+#[allow(clippy::arithmetic_side_effects, reason = "a benchmark that overflows fails, as it should")]
+pub mod benchmarking;
 mod handover;
 mod lifecycle;
 mod matching;
@@ -197,6 +200,10 @@ pub mod pallet {
         /// Deposit of a sponsorship, in planck.
         #[pallet::constant]
         type SponsorshipDeposit: Get<Balance>;
+
+        /// Sets up what benchmarks need of the neighbours.
+        #[cfg(feature = "runtime-benchmarks")]
+        type BenchmarkHelper: crate::benchmarking::BenchmarkHelper<Self::AccountId>;
     }
 
     /// Why money is on hold.
@@ -643,7 +650,7 @@ pub mod pallet {
         /// # Errors
         /// `UnknownJob`, `DeadlineNotOver`, `NotAllowedInState`; or the record can't be written.
         #[pallet::call_index(5)]
-        #[pallet::weight(T::WeightInfo::enforce_deadline())]
+        #[pallet::weight(T::WeightInfo::enforce_deadline().max(T::WeightInfo::end_bidding()))]
         pub fn enforce_deadline(origin: OriginFor<T>, job: JobId) -> DispatchResult {
             ensure_signed(origin)?;
             Self::do_enforce_deadline(job)

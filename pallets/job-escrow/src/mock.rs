@@ -1,6 +1,9 @@
 //! A runtime with this pallet and balances. Provider staking and proof of training are stand-ins behind the same traits;
 //! they keep what they are told in storage, so that a rolled back call rolls them back too.
 
+#[cfg(feature = "runtime-benchmarks")]
+mod bench;
+
 use attune_primitives::{
     job::{
         ArithmeticMode, Assurance, DataSpec, ExecutionClass, HyperParameters, JobSpec, JobTiming, Method,
@@ -128,6 +131,8 @@ impl Config for Test {
     type MaxHandovers = MaxHandovers;
     type MaxBids = ConstU32<MAX_BIDS>;
     type SponsorshipDeposit = ConstU128<SPONSORSHIP_DEPOSIT>;
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = bench::Bench;
 }
 
 /// Two seconds a block.

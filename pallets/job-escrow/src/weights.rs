@@ -18,8 +18,10 @@ pub trait WeightInfo {
     fn decline_job() -> Weight;
     /// [`crate::Call::cancel_job`]: a running job ends with a fee.
     fn cancel_job() -> Weight;
-    /// [`crate::Call::enforce_deadline`]: the record is written; or every bid but the last is tried in vain.
+    /// [`crate::Call::enforce_deadline`]: the job is final, and its record is written.
     fn enforce_deadline() -> Weight;
+    /// [`crate::Call::enforce_deadline`]: a bidding window is over, and every bid but the last is tried in vain.
+    fn end_bidding() -> Weight;
     /// [`crate::Call::claim_owed`].
     fn claim_owed() -> Weight;
     /// [`crate::Call::prune_job`].
@@ -70,8 +72,10 @@ impl WeightInfo for () {
         by_hand(CLOSING.0, CLOSING.1)
     }
     fn enforce_deadline() -> Weight {
-        let bidding = by_hand(BID.saturating_mul(BIDS).saturating_add(RANKING).saturating_add(10), 8);
-        by_hand(CLOSING.0, CLOSING.1).max(bidding)
+        by_hand(CLOSING.0, CLOSING.1)
+    }
+    fn end_bidding() -> Weight {
+        by_hand(BID.saturating_mul(BIDS).saturating_add(RANKING).saturating_add(10), 8)
     }
     fn claim_owed() -> Weight {
         by_hand(11, 9)

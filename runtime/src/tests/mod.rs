@@ -3,6 +3,7 @@
 mod election;
 mod fees;
 mod genesis;
+mod jobs;
 mod metadata;
 mod randomness;
 mod timing;
