@@ -7,7 +7,7 @@ use attune_runtime::{JobEscrow, ProofOfTraining, ProviderStaking, Runtime, Syste
 ///
 /// # Errors
 /// Says which rule is broken.
-pub(crate) fn check() -> Result<(), String> {
+pub fn check() -> Result<(), String> {
     let wrong =
         |pallet: &str, error: sp_runtime::TryRuntimeError| format!("try_state of {pallet}: {error:?}");
     ProviderStaking::do_try_state().map_err(|error| wrong("provider-staking", error))?;

@@ -29,7 +29,7 @@ pub mod calls;
 pub mod chain;
 pub mod dispatch;
 pub mod draw;
-mod invariants;
+pub mod invariants;
 pub mod logging;
 pub mod mutate;
 pub mod progress;

@@ -107,6 +107,7 @@ pub static OTHERS: &[Operation] = &[
 /// Stories.
 pub static TEMPLATES: &[Operation] = &[
     template("job", templates::job::order_and_drive),
+    template("offence", templates::job::offence),
     template("drive", templates::job::drive_on),
     template("wait_for_job", templates::job::wait_for_deadline),
     template("wait_for_audit", templates::job::wait_for_audit_deadline),

@@ -11,9 +11,10 @@ use attune_primitives::{
 use attune_runtime::{AccountId, AuditRandomness, ProofOfTraining, Runtime, RuntimeCall};
 use pallet_job_escrow::{Call as Escrow, Job};
 use pallet_proof_of_training::{
-    types::{Audit, Stage},
+    types::{Audit, Round, Stage},
     Call as Proof, CommittedAt, Draws, Models, NextModelId, Records, Results,
 };
+use pallet_provider_staking::Call as Staking;
 
 /// How the parties of a driven job behave, by one byte.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,8 +33,10 @@ enum Manner {
     NoReveal,
     /// The provider never opens its traces.
     HiddenTrace,
-    /// One auditor of the first round objects; the committee finds a match.
+    /// The first round objects; the committee finds a match.
     Upheld,
+    /// The first round objects; the committee never answers.
+    SilentCommittee,
 }
 
 impl Manner {
@@ -46,8 +49,14 @@ impl Manner {
             176..=191 => Self::SilentAuditors,
             192..=207 => Self::NoReveal,
             208..=223 => Self::HiddenTrace,
-            _ => Self::Upheld,
+            224..=243 => Self::Upheld,
+            _ => Self::SilentCommittee,
         }
+    }
+
+    /// Whether the auditors of a round never commit.
+    fn keeps_silent(self, round: Round) -> bool {
+        self == Self::SilentAuditors || (self == Self::SilentCommittee && round == Round::Committee)
     }
 
     fn verdict(self, segment: u32, auditor: &AccountId, in_committee: bool) -> Verdict {
@@ -58,11 +67,18 @@ impl Manner {
             Self::Divided => {
                 view::VERDICTS[(usize::from(bytes[0]) + segment as usize) % view::VERDICTS.len()]
             }
-            Self::Upheld if !in_committee => Verdict::Mismatch,
+            Self::Upheld | Self::SilentCommittee if !in_committee => Verdict::Mismatch,
             _ => Verdict::Match,
         }
     }
 }
+
+/// A byte of [`Manner::Condemning`].
+const CONDEMNING: u8 = 112;
+/// A byte of [`Manner::Unavailable`].
+const UNAVAILABLE: u8 = 136;
+/// A byte of [`Manner::HiddenTrace`].
+const HIDDEN_TRACE: u8 = 208;
 
 /// What comes next for a job.
 enum Next {
@@ -112,6 +128,51 @@ pub fn order_and_drive(draw: &mut Draw<'_>, run: &mut Run<'_>) -> Result<(), Str
     let job = pallet_job_escrow::NextJobId::<Runtime>::get();
     if run.signed(customer, Escrow::create_job { spec }.into())? {
         drive(job, manner, acts(ways), run)?;
+    }
+    Ok(())
+}
+
+/// A provider with delegators, some of whom are leaving, takes a job that is worth more than its self-bond, and loses it.
+///
+/// # Errors
+/// A rule that is broken.
+pub fn offence(draw: &mut Draw<'_>, run: &mut Run<'_>) -> Result<(), String> {
+    let provider = draw.provider();
+    let mut spec = calls::plain_spec(0);
+    spec.provider = Some(provider.clone());
+    // A plain job's bond is its price: some share of all that is free.
+    spec.max_price = view::free_stake(&provider) / (u128::from(draw.byte() % 4) + 1);
+    let job = pallet_job_escrow::NextJobId::<Runtime>::get();
+    if !run.signed(accounts::customer(0), Escrow::create_job { spec }.into())? {
+        return Ok(());
+    }
+    drive(job, 0, 2, run)?;
+    for (delegator, shares) in view::delegators(&provider) {
+        let part = u128::from(draw.byte() % 4);
+        let shares = shares / 3 * part;
+        if part > 0 {
+            let call = Staking::undelegate { provider: provider.clone(), shares };
+            run.signed(delegator, call.into())?;
+        }
+    }
+    let manner = match draw.byte() % 4 {
+        0 => CONDEMNING,
+        1 => HIDDEN_TRACE,
+        // The provider does no more: it misses its milestone.
+        2 => {
+            let Some(stored) = view::job(job) else { return Ok(()) };
+            if run.wait_past(stored.deadline)? {
+                run.signed(anybody(), Escrow::enforce_deadline { job }.into())?;
+            }
+            return Ok(());
+        }
+        _ => UNAVAILABLE,
+    };
+    drive(job, manner, 64, run)?;
+    for owner in view::leaving(&provider) {
+        if run.wait_past(super::stake::last_unlock(&provider))? {
+            run.signed(owner, Staking::withdraw { provider: provider.clone() }.into())?;
+        }
     }
     Ok(())
 }
@@ -181,10 +242,7 @@ fn next(id: JobId, job: &Job<AccountId>, manner: Manner, prefers_audits: bool) -
         false => Next::WaitPast(deadline),
     };
     match job.state {
-        JobState::Open => match view::eligible(&job.spec.mode, &job.customer).into_iter().find(|provider| {
-            let chosen = job.spec.provider.as_ref().is_none_or(|chosen| chosen == provider);
-            chosen && pallet_job_escrow::Pallet::<Runtime>::cost_of(&job.spec).is_some()
-        }) {
+        JobState::Open => match taker(id, job) {
             Some(provider) if chain::now() <= job.deadline => {
                 let call = Escrow::accept_job { job: id, price: job.spec.max_price };
                 Next::act(view::operator_of(&provider), call)
@@ -211,6 +269,18 @@ fn next(id: JobId, job: &Job<AccountId>, manner: Manner, prefers_audits: bool) -
         }
         _ => Next::Nothing,
     }
+}
+
+/// The provider that takes an open job: the chosen one, or another one each time, if it has the stake for a plain bond.
+fn taker(id: JobId, job: &Job<AccountId>) -> Option<AccountId> {
+    let mut able = view::eligible(&job.spec.mode, &job.customer);
+    able.retain(|provider| {
+        let chosen = job.spec.provider.as_ref().is_none_or(|chosen| chosen == provider);
+        chosen && view::free_stake(provider) >= job.spec.max_price
+    });
+    let count = JobId::try_from(able.len()).unwrap_or(JobId::MAX);
+    let place = id.checked_rem(count).and_then(|place| usize::try_from(place).ok())?;
+    able.into_iter().nth(place)
 }
 
 /// What the provider does next besides audits.
@@ -265,7 +335,7 @@ fn in_audit(id: JobId, segment: u32, audit: &Audit<AccountId>, manner: Manner) -
         return Next::act(anybody(), Proof::enforce_audit_deadline { job: id, segment });
     }
     let act = match audit.stage {
-        Stage::Committing if manner != Manner::SilentAuditors => {
+        Stage::Committing if !manner.keeps_silent(audit.round) => {
             view::waiting(audit).find(|slot| slot.commitment.is_none()).map(|slot| {
                 let verdict = manner.verdict(segment, &slot.auditor, slot.in_committee);
                 let commitment = view::verdict_commitment(id, segment, &slot.auditor, verdict);

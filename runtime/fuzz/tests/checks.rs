@@ -1,0 +1,57 @@
+//! The checks see what they are for: each rule is broken by hand in the storage, and must be told.
+
+use attune_runtime::Runtime;
+use attune_runtime_fuzz::{accounts, chain, invariants, scenario::Start};
+use frame_support::assert_ok;
+
+/// What the checks say after `broken` on the prepared state.
+fn after(broken: impl FnOnce()) -> String {
+    chain::on_a_fresh_chain(Start::Prepared, || {
+        assert_ok!(invariants::check());
+        broken();
+        invariants::check().expect_err("the rule is broken")
+    })
+}
+
+#[test]
+fn an_issuance_that_is_not_the_sum_of_all_balances_is_told() {
+    let said = after(|| pallet_balances::TotalIssuance::<Runtime>::mutate(|issued| *issued += 1));
+    assert!(said.starts_with("the issuance is"), "{said}");
+}
+
+#[test]
+fn a_hold_on_what_is_not_reserved_is_told() {
+    let said = after(|| {
+        frame_system::Account::<Runtime>::mutate(accounts::customer(0), |info| {
+            info.data.reserved -= 1;
+            info.data.free += 1;
+        });
+    });
+    assert!(said.contains("on hold"), "{said}");
+}
+
+#[test]
+fn a_book_of_provider_staking_that_does_not_add_up_is_told() {
+    let said = after(|| {
+        pallet_provider_staking::Pools::<Runtime>::mutate(accounts::stash(3), |pool| {
+            pool.as_mut().expect("the provider is registered").locked += 1;
+        });
+    });
+    assert!(said.starts_with("try_state of provider-staking"), "{said}");
+}
+
+#[test]
+fn an_escrow_that_is_not_on_hold_is_told() {
+    let said = after(|| {
+        pallet_job_escrow::Jobs::<Runtime>::mutate(0, |job| {
+            job.as_mut().expect("the job is open").escrow += 1;
+        });
+    });
+    assert!(said.starts_with("try_state of job-escrow"), "{said}");
+}
+
+#[test]
+fn proofs_of_no_job_are_told() {
+    let said = after(|| pallet_proof_of_training::OpenDisputes::<Runtime>::insert(3, 1));
+    assert!(said.starts_with("try_state of proof-of-training"), "{said}");
+}
