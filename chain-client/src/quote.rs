@@ -25,23 +25,31 @@ pub fn seconds(spec: &Spec, tokens_per_second: u32) -> Option<u64> {
     (speed > 0).then(|| tokens(spec).div_ceil(speed))
 }
 
-/// What a provider asks for a job, in planck: its price per GPU hour, times its accelerators (one where there is none),
-/// times the hours that it takes by its own measurement; rounded up, at least `floor`. `None` if it has not measured its
-/// speed.
-pub fn price(spec: &Spec, profile: &ProviderProfile, floor: Balance) -> Option<Balance> {
+/// Tokens that the steps of milestone `first` and of those after it read.
+fn tokens_from(spec: &Spec, first: u32) -> u64 {
+    let done = spec.milestone_segments(first).map_or(0, |(start, _)| start);
+    let all = u64::from(spec.segments()).max(1);
+    tokens(spec) / all * all.saturating_sub(u64::from(done))
+}
+
+/// What a provider asks for milestone `first` of a job and those after it, in planck: its price per GPU hour, times its
+/// accelerators (one where there is none), times the hours that they take by its own measurement; rounded up, at least
+/// `floor`. `None` if it has not measured its speed.
+pub fn price(spec: &Spec, first: u32, profile: &ProviderProfile, floor: Balance) -> Option<Balance> {
     let speed = u128::from(profile.tokens_per_second);
     let gpus = u128::from(profile.hardware.accelerators.max(1));
     let per_hour = profile.price_per_gpu_hour.saturating_mul(gpus);
     let tokens_per_hour = speed.checked_mul(SECONDS_PER_HOUR).filter(|t| *t > 0)?;
-    let price = per_hour.saturating_mul(u128::from(tokens(spec))).div_ceil(tokens_per_hour);
+    let price = per_hour.saturating_mul(u128::from(tokens_from(spec, first))).div_ceil(tokens_per_hour);
     Some(price.max(floor).max(1))
 }
 
-/// The bond that a provider locks for a job at `price`, in planck, as job-escrow computes it: what the odds of the worst
-/// milestone ask for, within the runtime's bounds. `None` on overflow.
-pub fn bond(spec: &Spec, price: Balance, constants: &Constants) -> Option<Balance> {
+/// The bond that a provider locks for milestone `first` of a job and those after it at `price`, in planck, as job-escrow
+/// computes it: what the odds of the worst of them ask for, within the runtime's bounds. `None` on overflow.
+pub fn bond(spec: &Spec, first: u32, price: Balance, constants: &Constants) -> Option<Balance> {
     const WHOLE: Balance = 1_000_000;
-    let segments = spec.milestones.iter().map(|milestone| milestone.segments).max()?;
+    let remaining = spec.milestones.iter().skip(usize::try_from(first).ok()?);
+    let segments = remaining.map(|milestone| milestone.segments).max()?;
     let asked = odds::required_bond(price, segments, u32::from(spec.assurance.samples))?;
     let least = price.checked_mul(Balance::from(constants.min_bond_share_ppm))?.div_ceil(WHOLE);
     let most = price.checked_mul(Balance::from(constants.max_bond_multiple))?;
@@ -124,19 +132,35 @@ pub(crate) mod tests {
             ..Constants::default()
         };
         // One of four segments is drawn: the bond is three prices.
-        assert_eq!(bond(&spec(), 100, &constants(500_000, 10)), Some(300));
-        assert_eq!(bond(&spec(), 100, &constants(500_000, 2)), Some(200));
-        assert_eq!(bond(&spec(), 101, &constants(3_500_000, 10)), Some(354));
-        assert_eq!(bond(&spec(), u128::MAX, &constants(500_000, 10)), None);
+        assert_eq!(bond(&spec(), 0, 100, &constants(500_000, 10)), Some(300));
+        assert_eq!(bond(&spec(), 0, 100, &constants(500_000, 2)), Some(200));
+        assert_eq!(bond(&spec(), 0, 101, &constants(3_500_000, 10)), Some(354));
+        assert_eq!(bond(&spec(), 0, u128::MAX, &constants(500_000, 10)), None);
     }
 
     #[test]
     fn a_price_is_the_hours_at_the_providers_rate_and_never_below_the_floor() {
         // 12,000 tokens at 10 tokens/s are 1,200 s, a third of an hour.
-        assert_eq!(price(&spec(), &profile(3_000, 10, 0), 0), Some(1_000));
-        assert_eq!(price(&spec(), &profile(3_000, 10, 2), 0), Some(2_000));
-        assert_eq!(price(&spec(), &profile(3_000, 10, 0), 5_000), Some(5_000));
-        assert_eq!(price(&spec(), &profile(0, 10, 0), 0), Some(1));
-        assert_eq!(price(&spec(), &profile(3_000, 0, 0), 5_000), None);
+        assert_eq!(price(&spec(), 0, &profile(3_000, 10, 0), 0), Some(1_000));
+        assert_eq!(price(&spec(), 0, &profile(3_000, 10, 2), 0), Some(2_000));
+        assert_eq!(price(&spec(), 0, &profile(3_000, 10, 0), 5_000), Some(5_000));
+        assert_eq!(price(&spec(), 0, &profile(0, 10, 0), 0), Some(1));
+        assert_eq!(price(&spec(), 0, &profile(3_000, 0, 0), 5_000), None);
+    }
+
+    #[test]
+    fn what_is_left_after_a_handover_costs_its_part_of_the_whole() {
+        let mut halves = spec();
+        let half = codec::Decode::decode(&mut &codec::Encode::encode(&500_000u32)[..]).unwrap();
+        halves.milestones =
+            vec![Milestone { segments: 3, share: half }, Milestone { segments: 1, share: half }]
+                .try_into()
+                .unwrap();
+        let profile = profile(3_000, 10, 0);
+        assert_eq!(price(&halves, 0, &profile, 0), Some(1_000));
+        assert_eq!(price(&halves, 1, &profile, 0), Some(250));
+        // Of the last milestone's one segment one is drawn: the odds ask for nothing, the bounds for a half.
+        assert_eq!(bond(&halves, 0, 100, &constants(500_000, 10)), Some(200));
+        assert_eq!(bond(&halves, 1, 100, &constants(500_000, 10)), Some(50));
     }
 }
