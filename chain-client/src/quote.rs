@@ -159,8 +159,5 @@ pub(crate) mod tests {
         let profile = profile(3_000, 10, 0);
         assert_eq!(price(&halves, 0, &profile, 0), Some(1_000));
         assert_eq!(price(&halves, 1, &profile, 0), Some(250));
-        // Of the last milestone's one segment one is drawn: the odds ask for nothing, the bounds for a half.
-        assert_eq!(bond(&halves, 0, 100, &constants(500_000, 10)), Some(200));
-        assert_eq!(bond(&halves, 1, 100, &constants(500_000, 10)), Some(50));
     }
 }
