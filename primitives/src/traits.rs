@@ -41,7 +41,8 @@ pub trait Providers<AccountId> {
     /// Sets `amount` of the provider's pool aside as the bond of `job`.
     ///
     /// # Errors
-    /// If the provider is not active, or its free stake is below `amount`.
+    /// If the provider takes no new work, or what one slash could take of its stake does not cover `amount` beside what
+    /// is set aside already.
     fn lock_bond(provider: &AccountId, job: JobId, amount: Balance) -> DispatchResult;
     /// Frees the bond of `job`. Does nothing if there is none.
     fn release_bond(provider: &AccountId, job: JobId);

@@ -8,7 +8,7 @@ use attune_primitives::{
 use frame_benchmarking::v2::*;
 use frame_support::traits::{
     fungible::{Inspect, Mutate},
-    Get,
+    EnsureOrigin, Get,
 };
 use frame_system::{Pallet as System, RawOrigin};
 use sp_arithmetic::{traits::Saturating, Permill};

@@ -171,7 +171,8 @@ pub mod pallet {
         #[pallet::constant]
         type UnbondingBlocks: Get<BlockNumber>;
 
-        /// The longest time from a deed to the conviction for it, in blocks: audit, challenge and dispute.
+        /// The longest time from a deed to the conviction for it, in blocks: audit, challenge and dispute of a job, or
+        /// until an offence in consensus can't be reported any more.
         #[pallet::constant]
         type ConvictionBlocks: Get<BlockNumber>;
 

@@ -74,6 +74,8 @@ parameter_types! {
     pub const LossCap: Permill = Permill::from_percent(20);
     pub const Reward: Permill = Permill::from_percent(5);
     pub const MaxRise: Permill = Permill::from_percent(10);
+    pub static ConvictionTime: u32 = CONVICTION_BLOCKS;
+    pub static RiseDelay: u32 = COMMISSION_RISE_DELAY;
 }
 
 /// What the pallet told last of each provider, and how often it told anything.
@@ -114,13 +116,13 @@ impl Config for Test {
     type MinDelegation = ConstU128<MIN_DELEGATION>;
     type MaxProviders = ConstU32<MAX_PROVIDERS>;
     type UnbondingBlocks = ConstU32<UNBONDING_BLOCKS>;
-    type ConvictionBlocks = ConstU32<CONVICTION_BLOCKS>;
+    type ConvictionBlocks = ConvictionTime;
     type SlashDelay = ConstU32<SLASH_DELAY>;
     type SlashCancelOrigin = EnsureRoot<AccountId>;
     type SlashSink = ();
     type DelegatorLossCap = LossCap;
     type ReporterReward = Reward;
-    type CommissionRiseDelay = ConstU32<COMMISSION_RISE_DELAY>;
+    type CommissionRiseDelay = RiseDelay;
     type MaxCommissionRise = MaxRise;
     type OnStakeChanged = Order;
     type ProviderDeposit = ConstU128<DEPOSIT>;

@@ -305,7 +305,7 @@ pub struct Compensation<AccountId> {
 pub struct PendingSlash<AccountId> {
     /// What for.
     pub cause: Cause,
-    /// What it is to take, in planck.
+    /// What it is to take, in planck; for an offence with what the liens of redelegated stake are to pay of it.
     pub amount: Balance,
     /// Who gets a part of it first.
     pub compensation: Option<Compensation<AccountId>>,

@@ -379,6 +379,24 @@ fn beyond_the_bound_a_slash_acts_at_once_and_none_is_lost() {
 }
 
 #[test]
+fn windows_in_which_stake_could_leave_before_its_slash_are_refused() {
+    use frame_support::traits::Hooks;
+    let check = || <Staking as Hooks<u64>>::integrity_test();
+    new_test_ext().execute_with(|| {
+        check();
+        ConvictionTime::set(UNBONDING_BLOCKS - SLASH_DELAY - 1);
+        check();
+        ConvictionTime::set(UNBONDING_BLOCKS - SLASH_DELAY);
+        assert!(std::panic::catch_unwind(check).is_err());
+        ConvictionTime::set(CONVICTION_BLOCKS);
+        RiseDelay::set(UNBONDING_BLOCKS + 1);
+        check();
+        RiseDelay::set(UNBONDING_BLOCKS);
+        assert!(std::panic::catch_unwind(check).is_err());
+    });
+}
+
+#[test]
 fn a_slash_that_nobody_applies_does_not_run_away() {
     ExtBuilder::build_and_execute(|| {
         register_alice(5_000);
