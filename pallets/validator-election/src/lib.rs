@@ -22,8 +22,8 @@
 //!   [`Config::MaxInflation`]. A session's pot is its part of the year. Each validator's reward is the part of the pot
 //!   that its points are of the session's slots, rounded down: a slot without a block mints nothing.
 //! * Pot and points are frozen at the session's end. Rewards are minted into the pools of the validators and shared there
-//!   as income with the provider's commission, one validator at a time, when blocks have room. A validator that is not a
-//!   provider has no pool: its part is not minted.
+//!   as income with the provider's commission, one validator at a time, when blocks have room, at most
+//!   [`MAX_PAYMENTS_PER_BLOCK`] in one. A validator that is not a provider has no pool: its part is not minted.
 //! * At most [`Config::MaxUnpaidSessions`] sessions wait for payment. A session that begins while the queue is full is
 //!   not counted, and mints nothing.
 //! * A proven offence slashes the offender's pool by min((3k/n)², 1), for k offenders at the same time among n
@@ -84,6 +84,10 @@ use sp_arithmetic::Permill;
 
 /// How many candidates an election looks at for each seat. Those with much stake and no keys take places in vain.
 pub const CANDIDATES_PER_SEAT: u32 = 4;
+
+/// How many validators are paid in a block at most, so that a long queue doesn't take a block from everybody else. A
+/// hundred validators are paid within seven blocks.
+pub const MAX_PAYMENTS_PER_BLOCK: u32 = 16;
 
 #[allow(missing_docs, reason = "the macro makes public items that it gives no documentation")]
 #[frame_support::pallet]

@@ -70,14 +70,16 @@ impl<T: Config> Pallet<T> {
         );
     }
 
-    /// Pays as many validators as the weight allows.
+    /// Pays as many validators as the weight allows, and leaves room for transactions.
     pub(crate) fn pay(meter: &mut WeightMeter) {
         if meter.try_consume(<T as Config>::WeightInfo::poll()).is_err() {
             return;
         }
-        while Unpaid::<T>::decode_len().unwrap_or_default() > 0
-            && meter.try_consume(<T as Config>::WeightInfo::pay_one()).is_ok()
-        {
+        for _ in 0..MAX_PAYMENTS_PER_BLOCK {
+            let is_over = Unpaid::<T>::decode_len().unwrap_or_default() == 0;
+            if is_over || meter.try_consume(<T as Config>::WeightInfo::pay_one()).is_err() {
+                return;
+            }
             Self::pay_one();
         }
     }

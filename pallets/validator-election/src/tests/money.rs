@@ -147,6 +147,19 @@ fn rewards_wait_for_weight_and_are_paid_one_validator_at_a_time() {
 }
 
 #[test]
+fn a_block_pays_only_so_many_however_much_room_it_has() {
+    ExtBuilder::build_and_execute(|| {
+        let authors = u64::from(MAX_PAYMENTS_PER_BLOCK) + 1;
+        (1..=authors).for_each(|who| Points::<Test>::insert(0, who, 1));
+        Election::freeze(0);
+        block(GENESIS[0]);
+        assert_eq!(Points::<Test>::iter_prefix(0).count(), 1);
+        block(GENESIS[0]);
+        assert_eq!((Points::<Test>::iter_prefix(0).count(), pending().len()), (0, 0));
+    });
+}
+
+#[test]
 fn what_is_paid_late_is_what_was_frozen() {
     ExtBuilder::build_and_execute(|| {
         with_two_validators();
