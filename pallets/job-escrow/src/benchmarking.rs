@@ -319,14 +319,14 @@ mod benchmarks {
 
     #[benchmark]
     fn sponsor() -> Result<(), BenchmarkError> {
-        let (sponsor, customer): (T::AccountId, T::AccountId) = (account("s", 0, 0), account("c", 0, 0));
-        HelperOf::<T>::fund(&sponsor);
+        let (payer, customer): (T::AccountId, T::AccountId) = (account("s", 0, 0), account("c", 0, 0));
+        HelperOf::<T>::fund(&payer);
         HelperOf::<T>::set_block(1);
 
         #[extrinsic_call]
-        _(RawOrigin::Signed(sponsor.clone()), customer.clone(), 3, 2, 1);
+        _(RawOrigin::Signed(payer.clone()), customer.clone(), 3, 2, 1);
 
-        assert!(Sponsorships::<T>::contains_key(&sponsor, &customer));
+        assert!(Sponsorships::<T>::contains_key(&payer, &customer));
         Ok(())
     }
 

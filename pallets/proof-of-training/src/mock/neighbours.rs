@@ -160,11 +160,13 @@ impl MockJob {
     }
 
     fn facts(&self) -> Facts {
+        let all_verified = self.verified.len() == self.spec.milestones.len();
         Facts {
-            all_verified: self.verified.len() == self.spec.milestones.len(),
+            all_verified,
             under_audit: self.committed > self.paid(),
             awarded: false,
-            reopens: Reopens::get(),
+            // Nothing is left for another provider once all is verified.
+            reopens: Reopens::get() && !all_verified,
         }
     }
 }

@@ -188,7 +188,8 @@ fn a_dispute_while_cancelling_ends_the_job_when_the_provider_is_upheld() {
 fn whoever_pays_for_the_job_is_never_drawn() {
     let three = [(20, 100), (21, 100), (22, 100)];
     for funder in [20, operator(20)] {
-        ExtBuilder::default().auditors(&three).build_and_execute(|| {
+        // As many auditors are asked for as there are providers, so that everyone who may be drawn is.
+        ExtBuilder::default().auditors(&three).spec(spec(&[2, 2], 1, 3)).build_and_execute(|| {
             Jobs::mutate(JOB, |job| job.as_mut().expect("the job exists, qed").funder = funder);
             commit_until(2);
             let segment = draw(0)[0];
