@@ -70,7 +70,7 @@ fn train_apart(
     let path = world.path("config.json");
     std::fs::write(&path, serde_json::to_vec(config).unwrap()).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_attune-trainer"))
-        .args(["train", "--arithmetic", arithmetic, "--threads", threads, "--json"])
+        .args(["train", "--device", "cpu", "--arithmetic", arithmetic, "--threads", threads, "--json"])
         .arg("--model")
         .arg(&world.inputs.model_dir)
         .arg("--data")
