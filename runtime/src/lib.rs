@@ -15,6 +15,11 @@
 
 extern crate alloc;
 
+// First, for the macros that it defines.
+#[cfg(feature = "runtime-benchmarks")]
+#[macro_use]
+pub mod benchmarks;
+
 pub mod apis;
 pub mod audit_randomness;
 mod composition;

@@ -342,7 +342,7 @@ mod benchmarks {
         let who = delegator::<T>(&provider);
         let before = Pallet::<T>::stake_of(&provider);
         #[extrinsic_call]
-        _(RawOrigin::Signed(who.clone()), provider.clone(), who);
+        _(RawOrigin::Signed(who.clone()), provider.clone(), who.clone());
         assert!(Pallet::<T>::stake_of(&provider) > before);
     }
 

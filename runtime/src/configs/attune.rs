@@ -88,6 +88,8 @@ impl pallet_provider_staking::Config for Runtime {
 
 impl pallet_job_escrow::Config for Runtime {
     type AuditWindow = AuditWindow;
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = crate::benchmarks::Neighbours;
     type CancellationFee = CancellationFee;
     type ChallengeWindow = ChallengeWindow;
     type CommitteeReserve = CommitteeSize;
@@ -111,6 +113,8 @@ impl pallet_job_escrow::Config for Runtime {
 }
 
 impl pallet_proof_of_training::Config for Runtime {
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = crate::benchmarks::Neighbours;
     type CommitteeSize = CommitteeSize;
     type Currency = Balances;
     type FinalityMargin = FinalityMargin;

@@ -85,6 +85,8 @@ impl pallet_bags_list::Config for Runtime {
 
 impl pallet_validator_election::Config for Runtime {
     type BarSessions = BarSessions;
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = crate::benchmarks::Neighbours;
     type Currency = Balances;
     type GovernanceOrigin = EnsureRoot<AccountId>;
     type HistoryDepth = HistorySessions;

@@ -120,6 +120,8 @@ parameter_types! {
 
 impl pallet_treasury::Config for Runtime {
     type AssetKind = ();
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = ();
     type BalanceConverter = UnityAssetBalanceConversion;
     type Beneficiary = AccountId;
     type BeneficiaryLookup = AccountIdLookup<AccountId, ()>;
