@@ -13,13 +13,15 @@ import { getWsProvider, WsEvent } from "polkadot-api/ws";
 import { type Job, type JobSpec, placeholderModel, smallJob } from "./job.ts";
 import { att, type Output, Refused, say, sayError } from "./say.ts";
 
-const USAGE = `Usage: node dapp.ts [--url URL] [--account //Alice] [--model ID | --register-model] [--output text|json]
+const USAGE = `Usage: node dapp.ts [--url URL] [--account //Alice] [--model ID | --register-model] [--keep]
+                    [--output text|json]
 
 Lists what there is; with an account, also orders a job and cancels it.
   --url             the node's address (ws://127.0.0.1:9944)
   --account         who orders: a development key such as //Alice; real keys stay in a wallet
   --model           the base model; the first registered one if none is given
   --register-model  registers a model entry to order with (for an empty development chain; holds a deposit)
+  --keep            leaves the job open instead of cancelling it
   --output          text, or json: one object a line`;
 
 const options = readOptions();
@@ -64,6 +66,7 @@ async function orderAndCancel(signer: PolkadotSigner): Promise<void> {
   await showJob(job);
   await showBalance(signer);
 
+  if (options.keep) return;
   const cancelled = await send(api.tx.JobEscrow.cancel_job({ job }), signer);
   // Escrow and audit budget come back at once; the deposit does when the job's entry is pruned.
   for (const { payload } of api.event.JobEscrow.Refunded.filter(cancelled.events)) {
@@ -160,6 +163,7 @@ function readOptions() {
         account: { type: "string" },
         model: { type: "string" },
         "register-model": { type: "boolean", default: false },
+        keep: { type: "boolean", default: false },
         output: { type: "string", default: "text" },
         help: { type: "boolean", default: false },
       },

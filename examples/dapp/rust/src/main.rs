@@ -11,14 +11,11 @@ use clap::Parser;
 use say::{att, Output};
 use serde_json::json;
 use std::str::FromStr;
-use subxt::{config::SubstrateConfig, tx::Payload, OnlineClient};
+use subxt::{config::SubstrateConfig, tx::Payload, OnlineClient, OnlineClientAtBlock};
 use subxt_signer::{sr25519::Keypair, SecretUri};
 
 #[allow(missing_docs, unreachable_pub, clippy::all)]
-#[subxt::subxt(
-    runtime_metadata_path = "../../../chain-client/metadata/attune.scale",
-    derive_for_all_types = "Clone"
-)]
+#[subxt::subxt(runtime_metadata_path = "../../../chain-client/metadata/attune.scale")]
 mod attune {}
 
 use attune::runtime_types::{
@@ -27,6 +24,8 @@ use attune::runtime_types::{
 };
 
 type Client = OnlineClient<SubstrateConfig>;
+/// The chain's state at one block: what is read there fits together.
+type At = OnlineClientAtBlock<SubstrateConfig>;
 type Events = subxt::extrinsics::ExtrinsicEvents<SubstrateConfig>;
 type AccountId = subxt::utils::AccountId32;
 
@@ -45,6 +44,9 @@ struct Arguments {
     /// Registers a model entry to order with (for an empty development chain; holds a deposit).
     #[arg(long)]
     register_model: bool,
+    /// Leaves the job open instead of cancelling it.
+    #[arg(long)]
+    keep: bool,
     /// How results are printed; JSON is one object a line.
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
@@ -61,43 +63,49 @@ async fn main() -> std::process::ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<()> {
-    let Arguments { url, account, model, register_model, output } = arguments;
+    let Arguments { url, account, model, register_model, keep, output } = arguments;
     let client = Client::from_url(&url).await.with_context(|| format!("no node answers at {url}"))?;
-    if !attune::is_codegen_valid_for(client.at_current_block().await?.metadata_ref()) {
+    // The latest final block; `send` gives a later one.
+    let mut at = client.at_current_block().await?;
+    if !attune::is_codegen_valid_for(at.metadata_ref()) {
         bail!("the node's runtime is not the one of the metadata file: build with the file of its release");
     }
-    list_providers(&client, output).await?;
-    list_open_jobs(&client, output).await?;
+    list_providers(&at, output).await?;
+    list_open_jobs(&at, output).await?;
     let Some(account) = account else { return Ok(()) };
     let signer = dev_signer(&account)?;
     if register_model {
-        send(&client, &attune::tx().proof_of_training().register_model(job::placeholder_model()), &signer)
-            .await?;
+        let register = attune::tx().proof_of_training().register_model(job::placeholder_model());
+        (_, at) = send(&client, &at, &register, &signer).await?;
     }
     let model = match model {
         Some(model) => model,
-        None => first_model(&client).await?,
+        None => first_model(&at).await?,
     };
 
-    let min_audit_fee = attune::constants().job_escrow().min_audit_fee();
-    let min_audit_fee = client.at_current_block().await?.constants().entry(min_audit_fee)?;
+    let min_audit_fee = at.constants().entry(attune::constants().job_escrow().min_audit_fee())?;
     let spec = job::small_job(model, min_audit_fee);
-    say_what_it_holds(&client, &spec, output).await?;
-    let created = send(&client, &attune::tx().job_escrow().create_job(spec), &signer).await?;
-    let event = created.find_first::<attune::job_escrow::events::JobCreated>();
-    let event = event.context("create_job succeeded without JobCreated")??;
+    say_what_it_holds(&at, &spec, output)?;
+    let create = attune::tx().job_escrow().create_job(spec);
+    let (events, at) = send(&client, &at, &create, &signer).await?;
+    let created = events.find_first::<attune::job_escrow::events::JobCreated>();
+    let created = created.context("create_job succeeded without JobCreated")??;
     output.say(
-        &format!("JobCreated: job {} open until block {}", event.job, event.deadline),
-        json!({"event": "JobCreated", "job": event.job, "customer": event.customer.to_string(),
-            "max_price": event.max_price.to_string(), "audit_budget": event.audit_budget.to_string(),
-            "deadline": event.deadline}),
+        &format!("JobCreated: job {} open until block {}", created.job, created.deadline),
+        json!({"event": "JobCreated", "job": created.job, "customer": created.customer.to_string(),
+            "max_price": created.max_price.to_string(), "audit_budget": created.audit_budget.to_string(),
+            "deadline": created.deadline}),
     );
-    show_job(&client, event.job, output).await?;
-    show_balance(&client, &signer, output).await?;
+    show_job(&at, created.job, output).await?;
+    show_balance(&at, &signer, output).await?;
+    if keep {
+        return Ok(());
+    }
 
-    let cancelled = send(&client, &attune::tx().job_escrow().cancel_job(event.job), &signer).await?;
+    let (events, at) =
+        send(&client, &at, &attune::tx().job_escrow().cancel_job(created.job), &signer).await?;
     // Escrow and audit budget come back at once; the deposit does when the job's entry is pruned.
-    for refund in cancelled.find::<attune::job_escrow::events::Refunded>() {
+    for refund in events.find::<attune::job_escrow::events::Refunded>() {
         let refund = refund?;
         output.say(
             &format!("Refunded: {} of job {}", att(refund.amount), refund.job),
@@ -105,19 +113,21 @@ async fn run(arguments: Arguments) -> Result<()> {
                 "amount": refund.amount.to_string()}),
         );
     }
-    show_job(&client, event.job, output).await?;
-    show_balance(&client, &signer, output).await
+    show_job(&at, created.job, output).await?;
+    show_balance(&at, &signer, output).await
 }
 
-/// Signs, sends, and waits until a final block holds the transaction; a refusal by a pallet is an error with its name.
-async fn send(client: &Client, call: &impl Payload, signer: &Keypair) -> Result<Events> {
-    let sent = client.tx().await?.sign_and_submit_then_watch_default(call, signer).await?;
-    Ok(sent.wait_for_finalized_success().await?)
+/// Signs with the nonce of `at`, sends, and waits until a final block holds the transaction: gives its events, and the
+/// state after it. A refusal by a pallet is an error with its name.
+async fn send(client: &Client, at: &At, call: &impl Payload, signer: &Keypair) -> Result<(Events, At)> {
+    let sent = at.transactions().sign_and_submit_then_watch_default(call, signer).await?;
+    let included = sent.wait_for_finalized().await?;
+    let events = included.wait_for_success().await?;
+    Ok((events, client.at_block(included.block_hash()).await?))
 }
 
 /// Every registered provider, with its price and what stands behind it.
-async fn list_providers(client: &Client, output: Output) -> Result<()> {
-    let at = client.at_current_block().await?;
+async fn list_providers(at: &At, output: Output) -> Result<()> {
     let mut providers = at.storage().iter(attune::storage().provider_staking().providers(), ()).await?;
     while let Some(entry) = providers.next().await {
         let entry = entry?;
@@ -138,8 +148,7 @@ async fn list_providers(client: &Client, output: Output) -> Result<()> {
 }
 
 /// Every job that still waits for a provider.
-async fn list_open_jobs(client: &Client, output: Output) -> Result<()> {
-    let at = client.at_current_block().await?;
+async fn list_open_jobs(at: &At, output: Output) -> Result<()> {
     let mut jobs = at.storage().iter(attune::storage().job_escrow().jobs(), ()).await?;
     while let Some(entry) = jobs.next().await {
         let entry = entry?;
@@ -152,8 +161,7 @@ async fn list_open_jobs(client: &Client, output: Output) -> Result<()> {
 }
 
 /// One job as it stands.
-async fn show_job(client: &Client, id: u64, output: Output) -> Result<()> {
-    let at = client.at_current_block().await?;
+async fn show_job(at: &At, id: u64, output: Output) -> Result<()> {
     let job = at.storage().fetch(attune::storage().job_escrow().jobs(), (id,)).await?.decode()?;
     say_job("job", id, &job, output);
     Ok(())
@@ -170,9 +178,8 @@ fn say_job(what: &str, id: u64, job: &Job<AccountId>, output: Output) {
 }
 
 /// What is free and what is on hold on an account.
-async fn show_balance(client: &Client, signer: &Keypair, output: Output) -> Result<()> {
+async fn show_balance(at: &At, signer: &Keypair, output: Output) -> Result<()> {
     let account = signer.public_key().to_account_id();
-    let at = client.at_current_block().await?;
     let data = at.storage().fetch(attune::storage().system().account(), (account,)).await?.decode()?.data;
     output.say(
         &format!("balance of {account}: {} free, {} on hold", att(data.free), att(data.reserved)),
@@ -182,8 +189,7 @@ async fn show_balance(client: &Client, signer: &Keypair, output: Output) -> Resu
 }
 
 /// Says what `create_job` will put on hold: price, audits and deposit.
-async fn say_what_it_holds(client: &Client, spec: &JobSpec<AccountId>, output: Output) -> Result<()> {
-    let at = client.at_current_block().await?;
+fn say_what_it_holds(at: &At, spec: &JobSpec<AccountId>, output: Output) -> Result<()> {
     let escrow = attune::constants().job_escrow();
     let deposit = at.constants().entry(escrow.job_deposit())?;
     let reserve = at.constants().entry(escrow.committee_reserve())?;
@@ -207,8 +213,7 @@ async fn say_what_it_holds(client: &Client, spec: &JobSpec<AccountId>, output: O
 }
 
 /// The base model with the smallest number.
-async fn first_model(client: &Client) -> Result<u32> {
-    let at = client.at_current_block().await?;
+async fn first_model(at: &At) -> Result<u32> {
     let mut models = at.storage().iter(attune::storage().proof_of_training().models(), ()).await?;
     let mut ids = Vec::new();
     while let Some(entry) = models.next().await {

@@ -1,7 +1,7 @@
 //! Output: text for people, or one JSON object a line. Amounts are in planck in JSON, as text (they exceed 2^53).
 
 use serde_json::{json, Value};
-use subxt::error::{DispatchError, TransactionEventsError, TransactionFinalizedSuccessError};
+use subxt::error::{DispatchError, TransactionEventsError};
 
 /// One ATT, in planck.
 const ATT: u128 = 1_000_000_000_000;
@@ -53,13 +53,8 @@ fn reason(error: &anyhow::Error) -> String {
 
 /// Pallet, name and documentation of the pallet error that `error` is, if it is one.
 fn pallet_error(error: &anyhow::Error) -> Option<(String, String, String)> {
-    let failed = error.downcast_ref::<TransactionFinalizedSuccessError>()?;
-    let TransactionFinalizedSuccessError::SuccessError(TransactionEventsError::ExtrinsicFailed(failed)) =
-        failed
-    else {
-        return None;
-    };
-    let DispatchError::Module(module) = failed else { return None };
+    let failed = error.downcast_ref::<TransactionEventsError>()?;
+    let TransactionEventsError::ExtrinsicFailed(DispatchError::Module(module)) = failed else { return None };
     let details = module.details().ok()?;
     let docs = details.variant.docs.join(" ").trim().to_owned();
     Some((details.pallet.name().to_owned(), details.variant.name.clone(), docs))
