@@ -58,7 +58,7 @@ async function orderAndCancel(signer: PolkadotSigner): Promise<void> {
 
   const spec = smallJob(model, await api.constants.JobEscrow.MinAuditFee());
   await sayWhatItHolds(spec);
-  const created = await send(api.tx.JobEscrow.create_job({ spec }), signer);
+  const created = await send(api.tx.JobEscrow.create_job({ spec, sponsor: undefined }), signer);
   const [event] = api.event.JobEscrow.JobCreated.filter(created.events);
   if (!event) throw new Error("create_job succeeded without JobCreated");
   const { job, deadline } = event.payload;

@@ -44,7 +44,7 @@ export function smallJob(model: number, minAuditFee: bigint): JobSpec {
     theme: Binary.fromText("dApp example"),
     max_price: 1_000_000_000_000n, // 1 ATT
     audit_fee: minAuditFee,
-    timing: { open_blocks: 600, start_blocks: 600, milestone_blocks: 600 },
+    timing: { bidding_blocks: 0, open_blocks: 600, start_blocks: 600, milestone_blocks: 600 },
     provider: undefined,
   };
 }

@@ -40,7 +40,7 @@ pub(crate) fn small_job(model: u32, min_audit_fee: u128) -> JobSpec<AccountId32>
         theme: BoundedVec(b"dApp example".to_vec()),
         max_price: 1_000_000_000_000, // 1 ATT
         audit_fee: min_audit_fee,
-        timing: JobTiming { open_blocks: 600, start_blocks: 600, milestone_blocks: 600 },
+        timing: JobTiming { bidding_blocks: 0, open_blocks: 600, start_blocks: 600, milestone_blocks: 600 },
         provider: None,
     }
 }

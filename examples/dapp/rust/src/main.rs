@@ -86,7 +86,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     let min_audit_fee = at.constants().entry(attune::constants().job_escrow().min_audit_fee())?;
     let spec = job::small_job(model, min_audit_fee);
     say_what_it_holds(&at, &spec, output)?;
-    let create = attune::tx().job_escrow().create_job(spec);
+    let create = attune::tx().job_escrow().create_job(spec, None);
     let (events, at) = send(&client, &at, &create, &signer).await?;
     let created = events.find_first::<attune::job_escrow::events::JobCreated>();
     let created = created.context("create_job succeeded without JobCreated")??;
