@@ -26,17 +26,6 @@ pub trait EpochRandomness {
     fn latest() -> Option<(H256, BlockNumber)>;
 }
 
-/// What happened to a slashed bond, in planck.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Slashed {
-    /// Taken from the provider's pool.
-    pub taken: Balance,
-    /// Paid to the customer.
-    pub compensated: Balance,
-    /// Burned.
-    pub burned: Balance,
-}
-
 /// Provider staking, as the other pallets use it.
 pub trait Providers<AccountId> {
     /// The provider whose operator key is `operator`.
@@ -55,25 +44,26 @@ pub trait Providers<AccountId> {
     fn lock_bond(provider: &AccountId, job: JobId, amount: Balance) -> DispatchResult;
     /// Frees the bond of `job`. Does nothing if there is none.
     fn release_bond(provider: &AccountId, job: JobId);
-    /// Slashes `part` of the bond of `job` (rounded up) and frees the rest: up to `compensation` goes to `customer`,
-    /// what is left is burned. Never fails: takes what is there.
+    /// Books a slash of `part` of the bond of `job` (rounded up) and frees the rest. The slash acts after a delay in
+    /// which it can be cancelled; then up to `compensation` of it goes to `customer`, and nobody who judged gets any
+    /// of what is left. Never fails. Returns the amount that is booked, in planck; 0 if the job has no bond.
     fn slash_bond(
         provider: &AccountId,
         job: JobId,
         part: Permill,
         customer: &AccountId,
         compensation: Balance,
-    ) -> Slashed;
+    ) -> Balance;
     /// Books `amount` that has just arrived, free, on the pool account: `commission` of it to the provider, the rest
     /// to self-bond and delegators by stake.
     ///
     /// # Errors
     /// If the provider is unknown or arithmetic overflows; the caller then keeps the money where it was.
     fn note_income(provider: &AccountId, amount: Balance, commission: Permill) -> DispatchResult;
-    /// Slashes `part` of all that is in the provider's pool (rounded up, within the cap on what delegators lose) for an
-    /// offence in consensus. From what is taken `reporter` gets its capped reward, the rest is burned. Never fails:
-    /// takes what is there; does nothing for an account that is not a provider.
-    fn slash_for_offence(_provider: &AccountId, _part: Permill, _reporter: Option<&AccountId>) {}
+    /// Books a slash of `part` of all that is in the provider's pool (rounded up, within the cap on what delegators
+    /// lose) for an offence in consensus. It acts after the same delay as the slash of a bond; from what is taken then
+    /// `reporter` gets its capped reward. Never fails; does nothing for an account that is not a provider.
+    fn slash_for_offence(provider: &AccountId, part: Permill, reporter: Option<&AccountId>);
     /// Counts, for a provider's reputation, an audit that it answered, missed, or was overruled in.
     fn note_audit(provider: &AccountId, outcome: AuditOutcome);
     /// Counts, for a provider's reputation, a job that it finished or failed.

@@ -27,8 +27,10 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Windows {
-    /// Until stake that was undelegated is free. Longer than everything that may end in a slash.
+    /// Until stake that was undelegated is free. Longer than everything that may end in a slash, and its delay.
     pub unbonding: BlockNumber,
+    /// From a conviction until its slash can be applied, and can't be cancelled any more.
+    pub slash_delay: BlockNumber,
     /// The longest that a job's specification may give to one of its states.
     pub max_phase: BlockNumber,
     /// From a job's submission until its audits must be over.
@@ -55,6 +57,8 @@ impl Windows {
     /// Mainnet's, for blocks of six seconds.
     pub const MAINNET: Self = Self {
         unbonding: 14 * DAY,
+        // Over a weekend somebody looks.
+        slash_delay: 2 * DAY,
         max_phase: 7 * DAY,
         audit: DAY,
         challenge: DAY,
@@ -70,6 +74,7 @@ impl Windows {
     /// Those of the test presets: as short as a machine that trains and audits on its CPU can keep to.
     pub const TEST: Self = Self {
         unbonding: 1_500,
+        slash_delay: 20,
         max_phase: 3_600,
         audit: 600,
         challenge: 10,
@@ -87,14 +92,20 @@ impl Windows {
         // Each stage may run into its deadline, which takes another block to enforce, in every redraw.
         let once = u64::from(self.verdict_commit) + u64::from(self.open) + u64::from(self.reveal) + 3;
         let longest_round = once * (u64::from(MAX_REDRAWS) + 1);
-        let until_slashed = u64::from(self.audit) + u64::from(self.challenge) + u64::from(self.dispute);
+        let until_slashed = u64::from(self.audit)
+            + u64::from(self.challenge)
+            + u64::from(self.dispute)
+            + u64::from(self.slash_delay);
         if u64::from(self.audit) <= longest_round || u64::from(self.dispute) <= longest_round {
             return Err(
                 "audit and dispute must each be longer than verdictCommit + open + reveal with every redraw",
             );
         }
         if u64::from(self.unbonding) <= until_slashed {
-            return Err("unbonding must be longer than audit + challenge + dispute: stake could leave before its slash");
+            return Err("unbonding must be longer than audit + challenge + dispute + slashDelay: stake could leave before its slash");
+        }
+        if self.slash_delay == 0 {
+            return Err("slashDelay must be at least 1: nobody could cancel a slash");
         }
         Ok(())
     }

@@ -69,7 +69,7 @@ pub mod pallet {
     use attune_primitives::{
         job::JobSpec,
         machine::{JobState, TransitionError},
-        traits::{ProofOfTraining, Providers, Slashed},
+        traits::{ProofOfTraining, Providers},
         Balance, BlockNumber, JobId,
     };
     use frame_support::{
@@ -278,18 +278,14 @@ pub mod pallet {
             /// What goes back.
             amount: Balance,
         },
-        /// The provider's bond was slashed.
+        /// A slash of the provider's bond was booked; it acts when provider-staking's delay is over.
         BondSlashed {
             /// The job.
             job: JobId,
             /// Whose bond.
             provider: T::AccountId,
-            /// Taken from the pool.
-            taken: Balance,
-            /// Paid to the customer.
-            compensated: Balance,
-            /// Burned.
-            burned: Balance,
+            /// What is to be taken from the pool.
+            amount: Balance,
         },
         /// An ended job was deleted.
         JobPruned {
@@ -466,9 +462,8 @@ pub mod pallet {
     }
 
     impl<T: Config> Pallet<T> {
-        pub(crate) fn slashed_event(job: JobId, provider: T::AccountId, slashed: Slashed) {
-            let Slashed { taken, compensated, burned } = slashed;
-            Self::deposit_event(Event::BondSlashed { job, provider, taken, compensated, burned });
+        pub(crate) fn slashed_event(job: JobId, provider: T::AccountId, amount: Balance) {
+            Self::deposit_event(Event::BondSlashed { job, provider, amount });
         }
     }
 }

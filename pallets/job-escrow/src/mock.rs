@@ -8,7 +8,7 @@ use attune_primitives::{
     },
     machine::JobState,
     provider::{Hardware, ProviderProfile, ProviderView},
-    traits::{AuditOutcome, JobEscrow, JobView, ProofOfTraining, Providers, Slashed},
+    traits::{AuditOutcome, JobEscrow, JobView, ProofOfTraining, Providers},
     Balance, BlockNumber, JobId, ModelId, H256,
 };
 use core::time::Duration;
@@ -207,7 +207,7 @@ impl Providers<AccountId> for Registry {
         part: Permill,
         customer: &AccountId,
         compensation: Balance,
-    ) -> Slashed {
+    ) -> Balance {
         let taken = part.mul_ceil(Bonds::take((*provider, job)).unwrap_or_default());
         let compensated = taken.min(compensation);
         let pool = Self::pool_account(provider);
@@ -220,8 +220,10 @@ impl Providers<AccountId> for Registry {
             Precision::Exact,
             Fortitude::Force
         ));
-        Slashed { taken, compensated, burned }
+        taken
     }
+
+    fn slash_for_offence(_: &AccountId, _: Permill, _: Option<&AccountId>) {}
 
     fn note_income(provider: &AccountId, amount: Balance, commission: Permill) -> DispatchResult {
         if class_of(*provider).is_none() {

@@ -43,8 +43,8 @@ impl<T: Config> Pallet<T> {
         };
         match slashed_part {
             Some(part) => {
-                let slashed = T::Providers::slash_bond(provider, id, part, &job.customer, job.spent);
-                Self::slashed_event(id, provider.clone(), slashed);
+                let amount = T::Providers::slash_bond(provider, id, part, &job.customer, job.spent);
+                Self::slashed_event(id, provider.clone(), amount);
                 T::Providers::note_job(provider, false);
             }
             None => {

@@ -11,7 +11,7 @@ use frame_support::traits::{
     Get,
 };
 use frame_system::{Pallet as System, RawOrigin};
-use sp_arithmetic::Permill;
+use sp_arithmetic::{traits::Saturating, Permill};
 
 use crate::*;
 
@@ -54,8 +54,12 @@ fn profile() -> ProviderProfile {
 
 /// A registered provider.
 fn registered<T: Config>() -> T::AccountId {
-    let provider = funded::<T>("provider");
-    let operator = account("operator", 0, 0);
+    registered_as::<T>("provider", "operator")
+}
+
+fn registered_as<T: Config>(name: &'static str, key: &'static str) -> T::AccountId {
+    let provider = funded::<T>(name);
+    let operator = account(key, 0, 0);
     Pallet::<T>::do_register(
         provider.clone(),
         profile(),
@@ -82,6 +86,33 @@ fn delegator<T: Config>(provider: &T::AccountId) -> T::AccountId {
 fn pass_unbonding<T: Config>() {
     let then = System::<T>::block_number() + T::UnbondingBlocks::get().into();
     System::<T>::set_block_number(then);
+}
+
+fn pass_slash_delay<T: Config>() {
+    let then = System::<T>::block_number() + T::SlashDelay::get().into();
+    System::<T>::set_block_number(then);
+}
+
+/// A delegator of `to` whose stake came from `from`.
+fn redelegator<T: Config>(from: &T::AccountId, to: &T::AccountId) -> T::AccountId {
+    let who = delegator::<T>(from);
+    let shares = Delegations::<T>::get(from, &who).map(|d| d.shares).unwrap_or_default();
+    Pallet::<T>::do_redelegate(who.clone(), from.clone(), to.clone(), shares)
+        .expect("both providers are active and the delegator has the shares, qed");
+    who
+}
+
+/// A pending slash that reaches every part of the pool of `provider` and has a reporter to pay. Returns its number.
+fn slashed<T: Config>(provider: &T::AccountId) -> SlashId {
+    let who = delegator::<T>(provider);
+    let shares = Delegations::<T>::get(provider, &who).map(|d| d.shares).unwrap_or_default();
+    Pallet::<T>::do_undelegate(who, provider.clone(), shares.div_euclid(2))
+        .expect("the delegator has the shares, qed");
+    Pallet::<T>::do_unbond_self(provider.clone(), unit::<T>()).expect("the self-bond is larger, qed");
+    let id = NextSlashId::<T>::get();
+    let reporter = funded::<T>("reporter");
+    Pallet::<T>::slash_for_offence(provider, Permill::one(), Some(&reporter));
+    id
 }
 
 #[benchmarks]
@@ -123,11 +154,12 @@ mod benchmarks {
     }
 
     #[benchmark]
-    fn lower_commission() {
+    fn set_commission() {
         let who = registered::<T>();
+        let to = Permill::from_percent(10).saturating_add(T::MaxCommissionRise::get());
         #[extrinsic_call]
-        _(RawOrigin::Signed(who.clone()), Permill::zero());
-        assert_eq!(Providers::<T>::get(who).map(|p| p.commission), Some(Permill::zero()));
+        _(RawOrigin::Signed(who.clone()), to);
+        assert_eq!(Providers::<T>::get(who).and_then(|p| p.rise).map(|rise| rise.to), Some(to));
     }
 
     #[benchmark]
@@ -222,6 +254,113 @@ mod benchmarks {
         #[extrinsic_call]
         _(RawOrigin::Signed(caller), provider.clone());
         assert!(!Providers::<T>::contains_key(provider));
+    }
+
+    #[benchmark]
+    fn cancel_slash() -> Result<(), BenchmarkError> {
+        let provider = registered::<T>();
+        let id = slashed::<T>(&provider);
+        let origin = T::SlashCancelOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, provider.clone(), id);
+        assert!(!PendingSlashes::<T>::contains_key(provider, id));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn apply_slash() {
+        let provider = registered::<T>();
+        let id = slashed::<T>(&provider);
+        pass_slash_delay::<T>();
+        let caller: T::AccountId = account("caller", 0, 0);
+        #[extrinsic_call]
+        _(RawOrigin::Signed(caller), provider.clone(), id);
+        assert!(!PendingSlashes::<T>::contains_key(&provider, id));
+        assert!(!SelfUnbonding::<T>::contains_key(provider));
+    }
+
+    #[benchmark]
+    fn claim_compensation() {
+        let provider = registered::<T>();
+        let customer = funded::<T>("customer");
+        // As if it could not have received it before.
+        let amount = unit::<T>();
+        Pools::<T>::mutate(&provider, |slot| {
+            if let Some(pool) = slot.as_mut() {
+                pool.self_bond = pool.self_bond.saturating_sub(amount);
+                pool.owed = amount;
+            }
+        });
+        OwedCompensation::<T>::insert(&provider, &customer, amount);
+        let caller: T::AccountId = account("caller", 0, 0);
+        #[extrinsic_call]
+        _(RawOrigin::Signed(caller), provider.clone(), customer.clone());
+        assert!(!OwedCompensation::<T>::contains_key(provider, customer));
+    }
+
+    #[benchmark]
+    fn redelegate() {
+        let provider = registered::<T>();
+        let other = registered_as::<T>("other provider", "other operator");
+        let who = delegator::<T>(&provider);
+        delegator::<T>(&other);
+        let shares = Delegations::<T>::get(&provider, &who).map(|d| d.shares).unwrap_or_default();
+        #[extrinsic_call]
+        _(RawOrigin::Signed(who.clone()), provider.clone(), other.clone(), shares);
+        assert!(!Delegations::<T>::contains_key(provider, &who));
+        assert!(Delegations::<T>::get(other, who).is_some_and(|d| d.lien.is_some()));
+    }
+
+    #[benchmark]
+    fn settle_lien() {
+        let provider = registered::<T>();
+        let other = registered_as::<T>("other provider", "other operator");
+        let who = redelegator::<T>(&provider, &other);
+        delegator::<T>(&other);
+        let id = slashed::<T>(&provider);
+        pass_unbonding::<T>();
+        Pallet::<T>::do_apply_slash(provider, id).expect("its time has come, qed");
+        let before = Pallet::<T>::stake_of(&other);
+        #[extrinsic_call]
+        _(RawOrigin::Signed(who.clone()), other.clone(), who.clone());
+        assert!(Delegations::<T>::get(&other, who).is_some_and(|d| d.lien.is_none()));
+        assert!(Pallet::<T>::stake_of(&other) < before);
+    }
+
+    #[benchmark]
+    fn set_auto_compound() {
+        let provider = registered::<T>();
+        let who = delegator::<T>(&provider);
+        #[extrinsic_call]
+        _(RawOrigin::Signed(who.clone()), provider.clone(), true);
+        assert!(Delegations::<T>::get(provider, who).is_some_and(|d| d.auto_compound));
+    }
+
+    #[benchmark]
+    fn compound() {
+        let provider = registered::<T>();
+        let who = delegator::<T>(&provider);
+        let before = Pallet::<T>::stake_of(&provider);
+        #[extrinsic_call]
+        _(RawOrigin::Signed(who.clone()), provider.clone(), who);
+        assert!(Pallet::<T>::stake_of(&provider) > before);
+    }
+
+    #[benchmark]
+    fn chill() {
+        let who = registered::<T>();
+        #[extrinsic_call]
+        _(RawOrigin::Signed(who.clone()));
+        assert_eq!(Providers::<T>::get(who).map(|p| p.status), Some(Status::Chilled));
+    }
+
+    #[benchmark]
+    fn unchill() {
+        let who = registered::<T>();
+        Pallet::<T>::do_chill(who.clone()).expect("it is active, qed");
+        #[extrinsic_call]
+        _(RawOrigin::Signed(who.clone()));
+        assert_eq!(Providers::<T>::get(who).map(|p| p.status), Some(Status::Active));
     }
 
     impl_benchmark_test_suite!(Pallet, crate::mock::new_test_ext(), crate::mock::Test);

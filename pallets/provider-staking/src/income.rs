@@ -4,7 +4,10 @@
 use attune_primitives::Balance;
 use frame_support::{
     pallet_prelude::*,
-    traits::{fungible::Mutate, tokens::Preservation},
+    traits::{
+        fungible::{Mutate, MutateHold},
+        tokens::Preservation,
+    },
 };
 use sp_arithmetic::{helpers_128bit::multiply_by_rational_with_rounding, Permill, Rounding};
 
@@ -62,21 +65,29 @@ impl<T: Config> Pallet<T> {
         multiply_by_rational_with_rounding(shared, pool.active.balance, pool.stake()?, Rounding::Down)
     }
 
-    /// Pays a delegator what it has earned and moves its checkpoint on. Returns what it paid; 0 for `None`.
-    pub(crate) fn pay_income(
+    /// Takes what a delegator has earned off the books, moves its checkpoint on, and returns it.
+    fn take_income(
         pool: &mut Pool,
-        provider: &T::AccountId,
-        who: &T::AccountId,
-        delegation: Option<&mut Delegation>,
+        delegation: &mut Delegation<T::AccountId>,
     ) -> Result<Balance, DispatchError> {
-        let Some(delegation) = delegation else { return Ok(0) };
         let amount = pool
             .income_since(delegation.shares, delegation.income_checkpoint)
             .ok_or(Error::<T>::ArithmeticOverflow)?;
         delegation.income_checkpoint = pool.income_per_share;
+        pool.reserved_income =
+            pool.reserved_income.checked_sub(amount).ok_or(Error::<T>::ArithmeticOverflow)?;
+        Ok(amount)
+    }
+
+    /// Pays a delegator what it has earned and moves its checkpoint on. Returns what it paid.
+    pub(crate) fn pay_income(
+        pool: &mut Pool,
+        provider: &T::AccountId,
+        who: &T::AccountId,
+        delegation: &mut Delegation<T::AccountId>,
+    ) -> Result<Balance, DispatchError> {
+        let amount = Self::take_income(pool, delegation)?;
         if amount > 0 {
-            pool.reserved_income =
-                pool.reserved_income.checked_sub(amount).ok_or(Error::<T>::ArithmeticOverflow)?;
             T::Currency::transfer(&Self::pool_account_of(provider), who, amount, Preservation::Preserve)?;
             Self::deposit_event(Event::IncomeClaimed {
                 provider: provider.clone(),
@@ -90,10 +101,44 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_claim_income(who: T::AccountId, provider: T::AccountId) -> DispatchResult {
         let mut pool = Self::pool(&provider)?;
         let mut delegation = Delegations::<T>::get(&provider, &who).ok_or(Error::<T>::NotADelegator)?;
-        let paid = Self::pay_income(&mut pool, &provider, &who, Some(&mut delegation))?;
+        let paid = Self::pay_income(&mut pool, &provider, &who, &mut delegation)?;
         ensure!(paid > 0, Error::<T>::NothingToClaim);
         Delegations::<T>::insert(&provider, &who, delegation);
         Pools::<T>::insert(&provider, pool);
+        Ok(())
+    }
+
+    pub(crate) fn do_set_auto_compound(
+        who: T::AccountId,
+        provider: T::AccountId,
+        enabled: bool,
+    ) -> DispatchResult {
+        Delegations::<T>::try_mutate(&provider, &who, |slot| {
+            slot.as_mut().ok_or(Error::<T>::NotADelegator)?.auto_compound = enabled;
+            Ok::<_, DispatchError>(())
+        })?;
+        Self::deposit_event(Event::AutoCompoundSet { provider, delegator: who, enabled });
+        Ok(())
+    }
+
+    /// Turns a delegator's income into shares. The money is on the pool account already; it only goes on hold.
+    pub(crate) fn do_compound(
+        caller: T::AccountId,
+        provider: T::AccountId,
+        who: T::AccountId,
+    ) -> DispatchResult {
+        let mut delegation = Delegations::<T>::get(&provider, &who).ok_or(Error::<T>::NotADelegator)?;
+        ensure!(caller == who || delegation.auto_compound, Error::<T>::NotAutoCompound);
+        Self::ensure_takes_stake(&provider)?;
+        let mut pool = Self::pool(&provider)?;
+        let amount = Self::take_income(&mut pool, &mut delegation)?;
+        ensure!(amount >= T::MinDelegation::get(), Error::<T>::IncomeTooLow);
+        T::Currency::hold(&HoldReason::Pool.into(), &Self::pool_account_of(&provider), amount)?;
+        let shares = Self::put_shares(&mut pool, &mut delegation, amount)?;
+        Delegations::<T>::insert(&provider, &who, delegation);
+        Pools::<T>::insert(&provider, pool);
+        Self::tell_stake(&provider);
+        Self::deposit_event(Event::IncomeCompounded { provider, delegator: who, amount, shares });
         Ok(())
     }
 }

@@ -7,34 +7,63 @@
 //!   **unbonding** stake of those who are leaving. All of it is on hold on the provider's **pool account**.
 //! * **Share**: a part of a bucket of stake. A slash lowers what shares are worth, so it touches no delegator's entry.
 //! * **Bond**: the part of a pool that answers for one job.
+//! * **Slash**: what a conviction takes from a pool: a part of one job's bond, or for an offence in consensus a part of
+//!   the whole pool.
+//! * **Lien**: what stake that moved to another provider still answers for in its old pool.
 //!
 //! ## Rules
 //! * To register takes a profile, a commission, an operator key that nobody uses, a self-bond of at least
 //!   [`Config::MinSelfBond`] and a deposit. A provider whose self-bond was slashed below the minimum gets no new work
 //!   until it has bonded more.
-//! * Commission can be lowered at any time. It is frozen for each job when the job is accepted.
+//! * A cut of the commission acts at once. A rise, at most [`Config::MaxCommissionRise`] at a time, is queued for
+//!   [`Config::CommissionRiseDelay`], longer than unbonding: whoever doesn't want it is out by then, money in hand. The
+//!   commission is frozen for each job when the job is accepted.
 //! * Income of a job is first the provider's commission; the rest is shared by self-bond and delegations. The
-//!   provider's part goes to it at once, delegators claim theirs. Whoever delegates later has no part in it. Shares of
-//!   income are rounded down; the dust stays on the pool account.
+//!   provider's part goes to it at once, delegators claim theirs or turn it into shares ([`Call::compound`]), which a
+//!   delegator can leave to anyone. Whoever delegates later has no part in it. Shares of income are rounded down; the
+//!   dust stays on the pool account.
 //! * To leave, a delegator turns active shares into unbonding ones, and after [`Config::UnbondingBlocks`] withdraws
 //!   them. Unbonding stake earns nothing and is slashed like active stake. A withdrawal waits while what would be left
-//!   is less than the bonds of open jobs; every job has deadlines, so that ends.
-//! * A slash takes the self-bond first, then active and unbonding stake in proportion, rounded up. It never takes
-//!   more than the bond of the job, nor more than is there. What it takes goes to the customer up to what the job has
-//!   cost; the rest is burned.
+//!   does not cover the bonds of open jobs; every job has deadlines, so that ends.
+//! * Bonds are locked only on what one slash could take: the self-bond, and of the active delegations
+//!   [`Config::DelegatorLossCap`].
+//! * A conviction books a slash, which waits for [`Config::SlashDelay`]. Until then
+//!   [`Config::SlashCancelOrigin`] can cancel it; from then on anyone can apply it, and nobody can cancel it. While any
+//!   slash of a pool is pending nothing is withdrawn from the pool, nothing is redelegated from or to it and no new
+//!   delegation comes in; to begin to unbond is possible. The amount counts as locked like a bond. A pool has at most
+//!   [`MAX_PENDING_SLASHES`] pending slashes; one beyond that is applied at once, so that none is lost.
+//! * A slash takes the self-bond first, then what of it is unbonding, then active and unbonding delegations in
+//!   proportion, rounded up, but of these at most [`Config::DelegatorLossCap`] for each offence. It never takes more
+//!   than is there. From it the customer gets what the job has cost, then the reporter of an offence at most
+//!   [`Config::ReporterReward`]; the rest goes to [`Config::SlashSink`]. What a customer can't receive is owed to it
+//!   ([`Call::claim_compensation`]).
+//! * Redelegated stake works for its new provider at once, and answers for the old one as if it were unbonding there:
+//!   for [`Config::UnbondingBlocks`], and for as long as a slash of the old provider is pending, its shares can't leave
+//!   the new pool, and lose the same part as a delegation to the old provider loses. Anyone may have that charged
+//!   ([`Call::settle_lien`]); the money goes to the sink. It is refused if what is left doesn't cover the old
+//!   provider's bonds.
+//! * A chilled provider gets no new job and no new delegation, and goes on with what it has.
 //! * An exiting provider gets no new job and no new stake. Anyone may move its remaining delegators out
 //!   ([`Call::evict`]) and, once the pool is empty, delete it ([`Call::deregister`]); the deposit and what is left on
-//!   the pool account go back to the provider.
-//! * A pool in which a slash left shares worth less than a millionth of their first price is closed: its provider is
+//!   the pool account go back to the provider. That waits for pending slashes, for what is owed to customers, and for
+//!   the liens of those who redelegated.
+//! * A pool in which slashes left shares worth less than a millionth of their first price is closed: its provider is
 //!   made to exit. New stake would otherwise meet a mass of worthless shares.
+//! * Whoever keeps the providers in the order of their stake is told once, by each call that changes a provider's stake
+//!   or whether it takes work ([`Config::OnStakeChanged`]).
 //!
 //! ## Limitations
-//! * A rise of the commission is refused; it comes with a queue longer than unbonding. Until then a provider that wants
-//!   more leaves and registers anew.
-//! * A slash acts at once, nobody can defer or cancel it.
-//! * Income is shared by the stake at the moment of payment, not over the time in which it was earned.
-//! * A delegator whose account no longer exists can only be moved out if what it gets is at least the existential
-//!   deposit. Whoever wants the pool deleted can send it that much.
+//! * Income is shared by the stake at the moment of payment, not over the time in which it was earned. Who delegates
+//!   just before a payment has a part in it, and its stake is bound and slashable for the time of unbonding.
+//! * Stake with a lien backs bonds like any other. A charge of the lien can leave bonds of the new provider covered in
+//!   part only; a slash then takes what is there.
+//! * What a lien is charged comes on top of a job's slash (the customer is served by the stake that is still there);
+//!   for an offence in consensus it is a part of it.
+//! * Like unbonding stake that nobody withdraws, a lien that nobody ends goes on.
+//! * The shares that a lien is charged for lose their unclaimed income if the delegator's account can't receive it.
+//! * A delegator or customer whose account no longer exists can only be paid at least the existential deposit. Whoever
+//!   wants the pool deleted can send it that much.
+//! * Nobody is paid for applying a slash.
 //! * Validators are not elected here yet.
 
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -46,7 +75,14 @@ pub use pallet::*;
 pub use types::*;
 pub use weights::WeightInfo;
 
+use frame_support::pallet_macros::import_section;
+
+mod bonds;
+mod commission;
+mod errors;
+mod events;
 mod income;
+mod moves;
 mod providers;
 mod slashing;
 mod stake;
@@ -69,24 +105,33 @@ mod tests;
 /// Most entries that one account can have on their way out of one pool. Entries of one block are merged.
 pub const MAX_UNBONDING: u32 = 8;
 
+/// Most slashes that wait in one pool. One more is applied at once.
+pub const MAX_PENDING_SLASHES: u32 = 32;
+
 #[allow(missing_docs, reason = "the macro makes public items that it gives no documentation")]
+#[import_section(events::events)]
+#[import_section(errors::errors)]
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;
-    use attune_primitives::{provider::ProviderProfile, Balance, BlockNumber, JobId};
+    use attune_primitives::{provider::ProviderProfile, traits::OnStakeChanged, Balance, BlockNumber, JobId};
     use frame_support::{
         pallet_prelude::*,
         traits::{
-            fungible::{Inspect, InspectHold, Mutate, MutateHold},
-            ConstU32,
+            fungible::{Balanced, BalancedHold, Credit, Inspect, InspectHold, Mutate, MutateHold},
+            ConstU32, OnUnbalanced, StorageVersion,
         },
         PalletId,
     };
     use frame_system::pallet_prelude::*;
     use sp_arithmetic::Permill;
 
+    /// The form of the stored data.
+    pub(crate) const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+
     /// The pallet.
     #[pallet::pallet]
+    #[pallet::storage_version(STORAGE_VERSION)]
     pub struct Pallet<T>(_);
 
     /// What the runtime chooses.
@@ -96,7 +141,9 @@ pub mod pallet {
         type Currency: Inspect<Self::AccountId, Balance = Balance>
             + Mutate<Self::AccountId>
             + InspectHold<Self::AccountId, Reason = Self::RuntimeHoldReason>
-            + MutateHold<Self::AccountId, Reason = Self::RuntimeHoldReason>;
+            + MutateHold<Self::AccountId, Reason = Self::RuntimeHoldReason>
+            + Balanced<Self::AccountId>
+            + BalancedHold<Self::AccountId, Reason = Self::RuntimeHoldReason>;
 
         /// The runtime's reasons for a hold.
         type RuntimeHoldReason: From<HoldReason>;
@@ -123,6 +170,41 @@ pub mod pallet {
         /// How long stake that leaves stays slashable, in blocks.
         #[pallet::constant]
         type UnbondingBlocks: Get<BlockNumber>;
+
+        /// The longest time from a deed to the conviction for it, in blocks: audit, challenge and dispute of a job, or
+        /// until an offence in consensus can't be reported any more.
+        #[pallet::constant]
+        type ConvictionBlocks: Get<BlockNumber>;
+
+        /// How long a booked slash waits before it can be applied, in blocks.
+        #[pallet::constant]
+        type SlashDelay: Get<BlockNumber>;
+
+        /// Who may cancel a slash that waits.
+        type SlashCancelOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+
+        /// Where the part of a slash goes that nobody gets. Nobody who has a say in a verdict may gain from it; `()`
+        /// burns it.
+        type SlashSink: OnUnbalanced<Credit<Self::AccountId, Self::Currency>>;
+
+        /// The most that delegators lose of their stake by one slash.
+        #[pallet::constant]
+        type DelegatorLossCap: Get<Permill>;
+
+        /// What the reporter of an offence in consensus gets of its slash.
+        #[pallet::constant]
+        type ReporterReward: Get<Permill>;
+
+        /// How long a rise of a commission waits, in blocks.
+        #[pallet::constant]
+        type CommissionRiseDelay: Get<BlockNumber>;
+
+        /// The most by which a commission rises at a time, as a part of the income (5 % to 15 % is a rise by 10 %).
+        #[pallet::constant]
+        type MaxCommissionRise: Get<Permill>;
+
+        /// Is told when a provider's stake, or whether it takes work, has changed.
+        type OnStakeChanged: OnStakeChanged<Self::AccountId>;
 
         /// Deposit of a registration, in planck.
         #[pallet::constant]
@@ -163,11 +245,11 @@ pub mod pallet {
         T::AccountId,
         Blake2_128Concat,
         T::AccountId,
-        Delegation,
+        Delegation<T::AccountId>,
         OptionQuery,
     >;
 
-    /// Stake on its way out: provider, then owner, in the order of unlocking. Deleted when it is withdrawn.
+    /// Delegators' stake on its way out: provider, then owner, in the order of unlocking. Deleted when it is withdrawn.
     #[pallet::storage]
     pub type Unbonding<T: Config> = StorageDoubleMap<
         _,
@@ -179,222 +261,50 @@ pub mod pallet {
         ValueQuery,
     >;
 
+    /// Self-bonds on their way out, in the order of unlocking. Deleted when they are withdrawn, or slashed to nothing.
+    #[pallet::storage]
+    pub type SelfUnbonding<T: Config> = StorageMap<
+        _,
+        Blake2_128Concat,
+        T::AccountId,
+        BoundedVec<SelfChunk, ConstU32<MAX_UNBONDING>>,
+        ValueQuery,
+    >;
+
+    /// Slashes that wait: provider, then slash, at most [`MAX_PENDING_SLASHES`] of a provider. Deleted when they are
+    /// applied or cancelled.
+    #[pallet::storage]
+    pub type PendingSlashes<T: Config> = StorageDoubleMap<
+        _,
+        Blake2_128Concat,
+        T::AccountId,
+        Twox64Concat,
+        SlashId,
+        PendingSlash<T::AccountId>,
+        OptionQuery,
+    >;
+
+    /// The number of the next slash.
+    #[pallet::storage]
+    pub type NextSlashId<T: Config> = StorageValue<_, SlashId, ValueQuery>;
+
+    /// Compensation that a customer could not receive, in planck: provider, then customer. On hold on the pool account.
+    /// Deleted when it is paid.
+    #[pallet::storage]
+    pub type OwedCompensation<T: Config> = StorageDoubleMap<
+        _,
+        Blake2_128Concat,
+        T::AccountId,
+        Blake2_128Concat,
+        T::AccountId,
+        Balance,
+        ValueQuery,
+    >;
+
     /// Bonds of open jobs, in planck: provider, then job. Deleted when the job ends.
     #[pallet::storage]
     pub type Bonds<T: Config> =
         StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Twox64Concat, JobId, Balance, OptionQuery>;
-
-    /// What happened. Amounts are in planck.
-    #[pallet::event]
-    #[pallet::generate_deposit(pub(super) fn deposit_event)]
-    pub enum Event<T: Config> {
-        /// A provider registered: it is active.
-        Registered {
-            /// The provider.
-            provider: T::AccountId,
-            /// Its operator key.
-            operator: T::AccountId,
-            /// Its commission.
-            commission: Permill,
-            /// Its self-bond.
-            self_bond: Balance,
-        },
-        /// A provider changed its profile.
-        ProfileChanged {
-            /// The provider.
-            provider: T::AccountId,
-        },
-        /// A provider changed its operator key.
-        OperatorChanged {
-            /// The provider.
-            provider: T::AccountId,
-            /// The key from now on.
-            operator: T::AccountId,
-        },
-        /// A provider lowered its commission.
-        CommissionLowered {
-            /// The provider.
-            provider: T::AccountId,
-            /// The commission from now on.
-            commission: Permill,
-        },
-        /// A provider added to its self-bond.
-        SelfBondAdded {
-            /// The provider.
-            provider: T::AccountId,
-            /// What it added.
-            amount: Balance,
-        },
-        /// A provider moved a part of its self-bond to unbonding.
-        SelfUnbonding {
-            /// The provider.
-            provider: T::AccountId,
-            /// What it moved.
-            amount: Balance,
-            /// First block at which it can be withdrawn.
-            unlock_at: BlockNumber,
-        },
-        /// A delegator added stake to a pool.
-        Delegated {
-            /// The provider.
-            provider: T::AccountId,
-            /// The delegator.
-            delegator: T::AccountId,
-            /// What it added.
-            amount: Balance,
-            /// The shares that it bought.
-            shares: u128,
-        },
-        /// A delegator's shares moved to unbonding.
-        Undelegated {
-            /// The provider.
-            provider: T::AccountId,
-            /// The delegator.
-            delegator: T::AccountId,
-            /// What the shares were worth.
-            amount: Balance,
-            /// The shares that left.
-            shares: u128,
-            /// First block at which the amount can be withdrawn.
-            unlock_at: BlockNumber,
-        },
-        /// Unbonded stake went back to its owner.
-        Withdrawn {
-            /// The provider.
-            provider: T::AccountId,
-            /// The owner.
-            owner: T::AccountId,
-            /// What it got.
-            amount: Balance,
-        },
-        /// Income of a job was shared.
-        IncomeShared {
-            /// The provider.
-            provider: T::AccountId,
-            /// Commission and the self-bond's part, paid to the provider.
-            to_provider: Balance,
-            /// The delegators' part, which they can claim.
-            to_delegators: Balance,
-        },
-        /// A delegator got its income.
-        IncomeClaimed {
-            /// The provider.
-            provider: T::AccountId,
-            /// The delegator.
-            delegator: T::AccountId,
-            /// What it got.
-            amount: Balance,
-        },
-        /// A part of a pool was set aside as the bond of a job.
-        BondLocked {
-            /// The provider.
-            provider: T::AccountId,
-            /// The job.
-            job: JobId,
-            /// The bond.
-            amount: Balance,
-        },
-        /// The bond of a job was freed.
-        BondReleased {
-            /// The provider.
-            provider: T::AccountId,
-            /// The job.
-            job: JobId,
-            /// The bond.
-            amount: Balance,
-        },
-        /// The bond of a job was slashed, and what was not slashed of it was freed.
-        Slashed {
-            /// The provider.
-            provider: T::AccountId,
-            /// The job.
-            job: JobId,
-            /// Taken from the self-bond.
-            from_self_bond: Balance,
-            /// Taken from the active stake.
-            from_active: Balance,
-            /// Taken from the unbonding stake.
-            from_unbonding: Balance,
-            /// Paid to the customer.
-            compensated: Balance,
-            /// Burned.
-            burned: Balance,
-        },
-        /// A provider went from active to exiting.
-        ExitBegun {
-            /// The provider.
-            provider: T::AccountId,
-            /// True if a slash ruined its pool; false if the provider chose to.
-            ruined: bool,
-        },
-        /// A provider and its pool were deleted.
-        Deregistered {
-            /// The provider.
-            provider: T::AccountId,
-            /// What was left on the pool account and went to the provider.
-            remainder: Balance,
-        },
-    }
-
-    /// Why a call is refused.
-    #[pallet::error]
-    pub enum Error<T> {
-        /// The account is a provider already: use the calls that change a provider.
-        AlreadyRegistered,
-        /// No such provider: check the account, or register first.
-        NotAProvider,
-        /// The registry holds [`Config::MaxProviders`] providers: wait until one leaves.
-        TooManyProviders,
-        /// The profile's name, endpoint or class is empty or not printable text, or the class or endpoint is not ASCII.
-        BadProfile,
-        /// The operator key must not be the provider's own account: make a separate hot key.
-        OperatorIsStash,
-        /// The key is another provider's operator or account: use a key of its own.
-        OperatorInUse,
-        /// The account is a provider's operator key: register with another account.
-        AccountIsOperator,
-        /// The self-bond is below, or would fall below, [`Config::MinSelfBond`]. To take all of it out, exit.
-        SelfBondTooLow,
-        /// The commission can only be lowered.
-        CommissionNotLower,
-        /// The provider is exiting and takes nothing new.
-        NotActive,
-        /// The provider is exiting already.
-        AlreadyExiting,
-        /// The provider is not exiting: only an exiting provider's pool can be cleared by others.
-        NotExiting,
-        /// A provider bonds more; it can't delegate to itself.
-        DelegationToSelf,
-        /// The delegation is below, or what would be left of it is below, [`Config::MinDelegation`]. Take all of it out.
-        DelegationTooLow,
-        /// The account has no delegation to this provider.
-        NotADelegator,
-        /// The account has fewer shares than that.
-        NotEnoughShares,
-        /// The amount is zero.
-        ZeroAmount,
-        /// The account has [`MAX_UNBONDING`] entries on their way out of this pool: withdraw those that are free, or
-        /// wait.
-        TooManyUnbonding,
-        /// Nothing of this account in this pool can be withdrawn yet.
-        NothingToWithdraw,
-        /// There is no income to claim.
-        NothingToClaim,
-        /// There is nothing of this account in this pool, or it can't be moved yet.
-        NothingToEvict,
-        /// What would be left in the pool is less than the bonds of open jobs: wait until a job ends.
-        StakeBacksBonds,
-        /// The pool's stake without open bonds is below the bond: more stake is needed.
-        NotEnoughStake,
-        /// The job has a bond in this pool already.
-        BondExists,
-        /// The provider has open jobs: it can exit when they have ended.
-        HasOpenBonds,
-        /// There are delegators, stake, or bonds in the pool.
-        PoolNotEmpty,
-        /// A number left its range.
-        ArithmeticOverflow,
-    }
 
     #[pallet::hooks]
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
@@ -402,6 +312,17 @@ pub mod pallet {
             assert!(T::MaxProviders::get() > 0, "MaxProviders is 0: nobody could register");
             assert!(T::MinSelfBond::get() > 0, "MinSelfBond is 0: a provider without stake could work");
             assert!(T::MinDelegation::get() > 0, "MinDelegation is 0: entries would cost nothing");
+            assert!(T::SlashDelay::get() > 0, "SlashDelay is 0: no slash could be cancelled");
+            let until_slashed =
+                u64::from(T::ConvictionBlocks::get()).saturating_add(u64::from(T::SlashDelay::get()));
+            assert!(
+                u64::from(T::UnbondingBlocks::get()) > until_slashed,
+                "UnbondingBlocks is not longer than ConvictionBlocks + SlashDelay: stake could leave before its slash"
+            );
+            assert!(
+                T::CommissionRiseDelay::get() > T::UnbondingBlocks::get(),
+                "CommissionRiseDelay is not longer than UnbondingBlocks: a rise could come before delegators are out"
+            );
         }
 
         #[cfg(feature = "try-runtime")]
@@ -443,15 +364,16 @@ pub mod pallet {
             Self::do_set_operator(who, operator)
         }
 
-        /// Lowers the caller's commission, for jobs that it accepts from now on. A rise is refused in this form.
+        /// Sets the caller's commission, for jobs that it accepts from then on. A cut acts at once; a rise is queued, one
+        /// at a time, and is withdrawn or made smaller by setting less.
         #[pallet::call_index(3)]
-        #[pallet::weight(T::WeightInfo::lower_commission())]
-        pub fn lower_commission(origin: OriginFor<T>, commission: Permill) -> DispatchResult {
+        #[pallet::weight(T::WeightInfo::set_commission())]
+        pub fn set_commission(origin: OriginFor<T>, commission: Permill) -> DispatchResult {
             let who = ensure_signed(origin)?;
-            Self::do_lower_commission(who, commission)
+            Self::do_set_commission(who, commission)
         }
 
-        /// Adds to the caller's self-bond.
+        /// Adds to the caller's self-bond. A chilled provider may, an exiting one may not.
         #[pallet::call_index(4)]
         #[pallet::weight(T::WeightInfo::bond_more())]
         pub fn bond_more(origin: OriginFor<T>, #[pallet::compact] amount: Balance) -> DispatchResult {
@@ -460,7 +382,7 @@ pub mod pallet {
         }
 
         /// Moves a part of the caller's self-bond to unbonding. At least [`Config::MinSelfBond`] stays, and enough to
-        /// back the open bonds together with the active delegations.
+        /// back the open bonds and pending slashes together with the active delegations.
         #[pallet::call_index(5)]
         #[pallet::weight(T::WeightInfo::unbond_self())]
         pub fn unbond_self(origin: OriginFor<T>, #[pallet::compact] amount: Balance) -> DispatchResult {
@@ -493,7 +415,7 @@ pub mod pallet {
         }
 
         /// Pays the caller all of its unbonding stake in this pool whose time is over: delegators and the provider
-        /// itself alike.
+        /// itself alike. Refused while a slash of the pool is pending.
         #[pallet::call_index(8)]
         #[pallet::weight(T::WeightInfo::withdraw())]
         pub fn withdraw(origin: OriginFor<T>, provider: T::AccountId) -> DispatchResult {
@@ -535,6 +457,102 @@ pub mod pallet {
         pub fn deregister(origin: OriginFor<T>, provider: T::AccountId) -> DispatchResult {
             ensure_signed(origin)?;
             Self::do_deregister(provider)
+        }
+
+        /// Cancels a slash of `provider` that waits. For [`Config::SlashCancelOrigin`].
+        #[pallet::call_index(13)]
+        #[pallet::weight(T::WeightInfo::cancel_slash())]
+        pub fn cancel_slash(origin: OriginFor<T>, provider: T::AccountId, slash: SlashId) -> DispatchResult {
+            T::SlashCancelOrigin::ensure_origin(origin)?;
+            Self::do_cancel_slash(provider, slash)
+        }
+
+        /// Applies a slash of `provider` whose time has come. Anyone may call it.
+        #[pallet::call_index(14)]
+        #[pallet::weight(T::WeightInfo::apply_slash())]
+        pub fn apply_slash(origin: OriginFor<T>, provider: T::AccountId, slash: SlashId) -> DispatchResult {
+            ensure_signed(origin)?;
+            Self::do_apply_slash(provider, slash)
+        }
+
+        /// Pays `customer` the compensation that it could not receive when the slash was applied. Anyone may call it.
+        #[pallet::call_index(15)]
+        #[pallet::weight(T::WeightInfo::claim_compensation())]
+        pub fn claim_compensation(
+            origin: OriginFor<T>,
+            provider: T::AccountId,
+            customer: T::AccountId,
+        ) -> DispatchResult {
+            ensure_signed(origin)?;
+            Self::do_claim_compensation(provider, customer)
+        }
+
+        /// Moves `shares` of the caller's delegation to another active provider, without unbonding. They carry a lien
+        /// for the old provider's slashes. Income so far is paid out first.
+        #[pallet::call_index(16)]
+        #[pallet::weight(T::WeightInfo::redelegate())]
+        pub fn redelegate(
+            origin: OriginFor<T>,
+            from: T::AccountId,
+            to: T::AccountId,
+            #[pallet::compact] shares: u128,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_redelegate(who, from, to, shares)
+        }
+
+        /// Charges a delegation for what its old provider's slashes cost it, and ends its lien if the time is over.
+        /// Anyone may call it; refused if there is nothing to charge and the lien goes on.
+        #[pallet::call_index(17)]
+        #[pallet::weight(T::WeightInfo::settle_lien())]
+        pub fn settle_lien(
+            origin: OriginFor<T>,
+            provider: T::AccountId,
+            delegator: T::AccountId,
+        ) -> DispatchResult {
+            ensure_signed(origin)?;
+            Self::do_settle_lien(provider, delegator)
+        }
+
+        /// Lets anyone turn the caller's income from this provider into shares, or forbids it.
+        #[pallet::call_index(18)]
+        #[pallet::weight(T::WeightInfo::set_auto_compound())]
+        pub fn set_auto_compound(
+            origin: OriginFor<T>,
+            provider: T::AccountId,
+            enabled: bool,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_set_auto_compound(who, provider, enabled)
+        }
+
+        /// Turns a delegator's income, at least [`Config::MinDelegation`], into shares. The delegator may always call
+        /// it, others if the delegator allowed it.
+        #[pallet::call_index(19)]
+        #[pallet::weight(T::WeightInfo::compound())]
+        pub fn compound(
+            origin: OriginFor<T>,
+            provider: T::AccountId,
+            delegator: T::AccountId,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_compound(who, provider, delegator)
+        }
+
+        /// The caller takes no new job and no new delegation until it comes back; open jobs go on.
+        #[pallet::call_index(20)]
+        #[pallet::weight(T::WeightInfo::chill())]
+        pub fn chill(origin: OriginFor<T>) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_chill(who)
+        }
+
+        /// The chilled caller comes back.
+        #[pallet::call_index(21)]
+        #[pallet::weight(T::WeightInfo::unchill())]
+        pub fn unchill(origin: OriginFor<T>) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_unchill(who)
         }
     }
 }

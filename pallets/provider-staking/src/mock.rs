@@ -2,18 +2,18 @@
 
 use attune_primitives::{
     provider::{Hardware, ProviderProfile},
-    traits::Providers as ProvidersApi,
+    traits::{OnStakeChanged, Providers as ProvidersApi},
     Balance, JobId,
 };
 use frame_support::{
-    assert_ok, derive_impl, parameter_types,
+    assert_ok, derive_impl, parameter_types, storage_alias,
     traits::{
         fungible::{Inspect, InspectHold, Mutate},
         ConstU128, ConstU32,
     },
-    PalletId,
+    Blake2_128Concat, PalletId,
 };
-use frame_system::RawOrigin;
+use frame_system::{EnsureRoot, RawOrigin};
 use sp_arithmetic::Permill;
 use sp_runtime::{traits::IdentityLookup, BuildStorage};
 
@@ -50,6 +50,9 @@ pub(crate) const MIN_SELF_BOND: Balance = 1_000;
 pub(crate) const MIN_DELEGATION: Balance = 100;
 pub(crate) const DEPOSIT: Balance = 50;
 pub(crate) const UNBONDING_BLOCKS: u32 = 20;
+pub(crate) const CONVICTION_BLOCKS: u32 = 12;
+pub(crate) const SLASH_DELAY: u32 = 5;
+pub(crate) const COMMISSION_RISE_DELAY: u32 = 25;
 pub(crate) const MAX_PROVIDERS: u32 = 4;
 /// What each of the accounts 1 to 9 has.
 pub(crate) const WEALTH: Balance = 1_000_000;
@@ -68,6 +71,40 @@ pub(crate) const ZOE: AccountId = 9;
 
 parameter_types! {
     pub const StakingId: PalletId = PalletId(*b"att/stak");
+    pub const LossCap: Permill = Permill::from_percent(20);
+    pub const Reward: Permill = Permill::from_percent(5);
+    pub const MaxRise: Permill = Permill::from_percent(10);
+    pub static ConvictionTime: u32 = CONVICTION_BLOCKS;
+    pub static RiseDelay: u32 = COMMISSION_RISE_DELAY;
+}
+
+/// What the pallet told last of each provider, and how often it told anything.
+#[storage_alias]
+type Told = StorageMap<Prefix, Blake2_128Concat, AccountId, Option<Balance>>;
+#[storage_alias]
+type TimesTold = StorageValue<Prefix, u32, frame_support::pallet_prelude::ValueQuery>;
+
+/// Writes down what it is told.
+pub struct Order;
+
+impl OnStakeChanged<AccountId> for Order {
+    fn stake_changed(provider: &AccountId, stake: Option<Balance>) {
+        Told::insert(provider, stake);
+        TimesTold::mutate(|times| *times += 1);
+    }
+}
+
+/// How often the pallet has told a change of stake.
+pub(crate) fn times_told() -> u32 {
+    TimesTold::get()
+}
+
+/// What was told last of every provider is what holds now.
+pub(crate) fn check_told() {
+    for who in 1..=9 {
+        let now = Staking::takes_work(&who).then(|| Staking::stake_of(&who));
+        assert_eq!(Told::get(who).flatten(), now, "told of {who}, and what holds");
+    }
 }
 
 impl Config for Test {
@@ -79,6 +116,15 @@ impl Config for Test {
     type MinDelegation = ConstU128<MIN_DELEGATION>;
     type MaxProviders = ConstU32<MAX_PROVIDERS>;
     type UnbondingBlocks = ConstU32<UNBONDING_BLOCKS>;
+    type ConvictionBlocks = ConvictionTime;
+    type SlashDelay = ConstU32<SLASH_DELAY>;
+    type SlashCancelOrigin = EnsureRoot<AccountId>;
+    type SlashSink = ();
+    type DelegatorLossCap = LossCap;
+    type ReporterReward = Reward;
+    type CommissionRiseDelay = RiseDelay;
+    type MaxCommissionRise = MaxRise;
+    type OnStakeChanged = Order;
     type ProviderDeposit = ConstU128<DEPOSIT>;
 }
 
@@ -106,6 +152,7 @@ impl ExtBuilder {
         new_test_ext().execute_with(|| {
             test();
             assert_ok!(Staking::do_try_state());
+            check_told();
         });
     }
 }
@@ -158,11 +205,69 @@ pub(crate) fn lock(job: JobId, amount: Balance) {
     assert_ok!(Staking::lock_bond(&ALICE, job, amount));
 }
 
+/// Convicts Alice for a job and returns the number of the slash.
+pub(crate) fn book(job: JobId, part: Permill, customer: AccountId, compensation: Balance) -> SlashId {
+    let id = NextSlashId::<Test>::get();
+    assert!(Staking::slash_bond(&ALICE, job, part, &customer, compensation) > 0);
+    id
+}
+
+/// Convicts Alice for a job, waits, and applies the slash: whatever is taken from her pool.
+pub(crate) fn convict(job: JobId, part: Permill, customer: AccountId, compensation: Balance) -> Taken {
+    let id = book(job, part, customer, compensation);
+    pass_blocks(SLASH_DELAY);
+    assert_ok!(Staking::apply_slash(signed(ZOE), ALICE, id));
+    last_taken()
+}
+
+/// Convicts Alice of an offence, waits, and applies the slash.
+pub(crate) fn offend(part: Permill, reporter: Option<AccountId>) -> Taken {
+    let id = NextSlashId::<Test>::get();
+    Staking::slash_for_offence(&ALICE, part, reporter.as_ref());
+    pass_blocks(SLASH_DELAY);
+    assert_ok!(Staking::apply_slash(signed(ZOE), ALICE, id));
+    last_taken()
+}
+
 /// Slashes the whole bond of a job that has been locked for this alone.
 pub(crate) fn slash(amount: Balance) {
     let job = 1_000_000;
     assert_ok!(Staking::lock_bond(&ALICE, job, amount));
-    Staking::slash_bond(&ALICE, job, Permill::one(), &ZOE, 0);
+    convict(job, Permill::one(), ZOE, 0);
+}
+
+/// What a slash took, and where it went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// From the self-bond, the self-bond on its way out, active and unbonding delegations.
+    pub(crate) from: [Balance; 4],
+    /// To the customer, owed to the customer, to the reporter, to the sink.
+    pub(crate) to: [Balance; 4],
+}
+
+/// The slash that was applied last.
+pub(crate) fn last_taken() -> Taken {
+    let taken = events().into_iter().rev().find_map(|event| match event {
+        Event::Slashed {
+            from_self_bond,
+            from_self_unbonding,
+            from_active,
+            from_unbonding,
+            compensated,
+            owed,
+            rewarded,
+            remainder,
+            ..
+        } => Some(Taken {
+            from: [from_self_bond, from_self_unbonding, from_active, from_unbonding],
+            to: [compensated, owed, rewarded, remainder],
+        }),
+        _ => None,
+    });
+    let taken = taken.expect("a slash was applied in this test, qed");
+    let (from, to) = (taken.from.iter().sum::<Balance>(), taken.to.iter().sum::<Balance>());
+    assert_eq!(from, to, "all that is taken goes somewhere");
+    taken
 }
 
 pub(crate) fn pool() -> Pool {

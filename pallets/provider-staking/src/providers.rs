@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use attune_primitives::{
     job::ArithmeticMode,
     provider::{ProviderProfile, ProviderView},
-    traits::{AuditOutcome, Providers as ProvidersApi, Slashed},
+    traits::{AuditOutcome, OnStakeChanged, Providers as ProvidersApi},
     Balance, BlockNumber, JobId,
 };
 use codec::{Decode, Encode};
@@ -38,7 +38,9 @@ impl<T: Config> Pallet<T> {
 
     /// A registered provider, as the registry has it.
     pub fn provider_view(provider: &T::AccountId) -> Option<ProviderView<T::AccountId>> {
-        let Provider { profile, commission, operator, .. } = Providers::<T>::get(provider)?;
+        let stored = Providers::<T>::get(provider)?;
+        let commission = stored.commission_at(Self::now());
+        let Provider { profile, operator, .. } = stored;
         Some(ProviderView { profile, commission, operator })
     }
 
@@ -51,6 +53,12 @@ impl<T: Config> Pallet<T> {
     pub fn takes_work(provider: &T::AccountId) -> bool {
         let active = Providers::<T>::get(provider).is_some_and(|p| p.status == Status::Active);
         active && Pools::<T>::get(provider).is_some_and(|pool| pool.self_bond >= T::MinSelfBond::get())
+    }
+
+    /// Tells the one who orders providers by stake that this one's stake, or whether it takes work, has changed.
+    pub(crate) fn tell_stake(provider: &T::AccountId) {
+        let stake = Self::takes_work(provider).then(|| Self::stake_of(provider));
+        T::OnStakeChanged::stake_changed(provider, stake);
     }
 
     fn ensure_profile(profile: &ProviderProfile) -> DispatchResult {
@@ -98,11 +106,12 @@ impl<T: Config> Pallet<T> {
         T::Currency::transfer(&who, &pool_account, minimum, Preservation::Preserve)?;
         Self::stake_in(&who, &who, self_bond)?;
 
-        Pools::<T>::insert(&who, Pool { self_bond, ..Default::default() });
+        Pools::<T>::insert(&who, Pool::new(self_bond));
         Operators::<T>::insert(&operator, &who);
         let provider = Provider {
             profile,
             commission,
+            rise: None,
             operator: operator.clone(),
             status: Status::Active,
             reputation: Reputation::default(),
@@ -110,6 +119,7 @@ impl<T: Config> Pallet<T> {
             deposit,
         };
         Providers::<T>::insert(&who, provider);
+        Self::tell_stake(&who);
         Self::deposit_event(Event::Registered { provider: who, operator, commission, self_bond });
         Ok(())
     }
@@ -136,13 +146,25 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    pub(crate) fn do_lower_commission(who: T::AccountId, commission: Permill) -> DispatchResult {
+    pub(crate) fn do_chill(who: T::AccountId) -> DispatchResult {
         Self::change(&who, |provider| {
-            ensure!(commission < provider.commission, Error::<T>::CommissionNotLower);
-            provider.commission = commission;
+            ensure!(provider.status == Status::Active, Error::<T>::NotActive);
+            provider.status = Status::Chilled;
             Ok(())
         })?;
-        Self::deposit_event(Event::CommissionLowered { provider: who, commission });
+        Self::tell_stake(&who);
+        Self::deposit_event(Event::Chilled { provider: who });
+        Ok(())
+    }
+
+    pub(crate) fn do_unchill(who: T::AccountId) -> DispatchResult {
+        Self::change(&who, |provider| {
+            ensure!(provider.status == Status::Chilled, Error::<T>::NotChilled);
+            provider.status = Status::Active;
+            Ok(())
+        })?;
+        Self::tell_stake(&who);
+        Self::deposit_event(Event::Unchilled { provider: who });
         Ok(())
     }
 
@@ -150,17 +172,18 @@ impl<T: Config> Pallet<T> {
         let mut pool = Self::pool(&who)?;
         ensure!(pool.bonds == 0, Error::<T>::HasOpenBonds);
         Self::change(&who, |provider| {
-            ensure!(provider.status == Status::Active, Error::<T>::AlreadyExiting);
+            ensure!(provider.status != Status::Exiting, Error::<T>::AlreadyExiting);
             provider.status = Status::Exiting;
             Ok(())
         })?;
         Self::deposit_event(Event::ExitBegun { provider: who.clone(), ruined: false });
         let amount = core::mem::take(&mut pool.self_bond);
         if amount > 0 {
-            let unlock_at = Self::begin_unbonding(&mut pool, &who, &who, amount)?;
+            let unlock_at = Self::begin_self_unbonding(&mut pool, &who, amount)?;
             Self::deposit_event(Event::SelfUnbonding { provider: who.clone(), amount, unlock_at });
         }
         Pools::<T>::insert(&who, pool);
+        Self::tell_stake(&who);
         Ok(())
     }
 
@@ -168,7 +191,10 @@ impl<T: Config> Pallet<T> {
         let provider = Providers::<T>::get(&who).ok_or(Error::<T>::NotAProvider)?;
         ensure!(provider.status == Status::Exiting, Error::<T>::NotExiting);
         let pool = Self::pool(&who)?;
-        let empty = pool.self_bond == 0
+        ensure!(pool.pending_slashes == 0, Error::<T>::SlashPending);
+        ensure!(pool.owed == 0, Error::<T>::CompensationOwed);
+        ensure!(pool.moved == 0, Error::<T>::LienOpen);
+        let empty = pool.own() == Some(0)
             && pool.active.shares == 0
             && pool.unbonding.shares == 0
             && pool.bonds == 0
@@ -183,6 +209,7 @@ impl<T: Config> Pallet<T> {
         let account = Self::pool_account_of(&who);
         let remainder = T::Currency::reducible_balance(&account, Preservation::Expendable, Fortitude::Polite);
         T::Currency::transfer(&account, &who, remainder, Preservation::Expendable)?;
+        Self::tell_stake(&who);
         Self::deposit_event(Event::Deregistered { provider: who, remainder });
         Ok(())
     }
@@ -202,6 +229,15 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn ensure_active(provider: &T::AccountId) -> DispatchResult {
         let stored = Providers::<T>::get(provider).ok_or(Error::<T>::NotAProvider)?;
         ensure!(stored.status == Status::Active, Error::<T>::NotActive);
+        Ok(())
+    }
+
+    /// Refuses new stake of others: for a provider that takes none, and for a pool whose delegators are about to pay
+    /// for what they were there for, and the newcomers were not.
+    pub(crate) fn ensure_takes_stake(provider: &T::AccountId) -> DispatchResult {
+        let pool = Self::pool(provider)?;
+        Self::ensure_active(provider)?;
+        ensure!(pool.pending_slashes == 0, Error::<T>::SlashPending);
         Ok(())
     }
 
@@ -253,8 +289,12 @@ impl<T: Config> ProvidersApi<T::AccountId> for Pallet<T> {
         part: Permill,
         customer: &T::AccountId,
         compensation: Balance,
-    ) -> Slashed {
+    ) -> Balance {
         Self::do_slash_bond(provider, job, part, customer, compensation)
+    }
+
+    fn slash_for_offence(provider: &T::AccountId, part: Permill, reporter: Option<&T::AccountId>) {
+        Self::do_slash_for_offence(provider, part, reporter);
     }
 
     fn note_income(provider: &T::AccountId, amount: Balance, commission: Permill) -> DispatchResult {

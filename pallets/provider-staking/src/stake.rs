@@ -7,6 +7,7 @@ use frame_support::{
     traits::{
         fungible::MutateHold,
         tokens::{Fortitude, Precision, Preservation, Restriction},
+        ConstU32,
     },
 };
 
@@ -30,10 +31,13 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_bond_more(who: T::AccountId, amount: Balance) -> DispatchResult {
         ensure!(amount > 0, Error::<T>::ZeroAmount);
         let mut pool = Self::pool(&who)?;
-        Self::ensure_active(&who)?;
+        // A chilled one may: it has to, to come back after a slash.
+        let stored = Providers::<T>::get(&who).ok_or(Error::<T>::NotAProvider)?;
+        ensure!(stored.status != Status::Exiting, Error::<T>::NotActive);
         Self::stake_in(&who, &who, amount)?;
         pool.self_bond = pool.self_bond.checked_add(amount).ok_or(Error::<T>::ArithmeticOverflow)?;
         Pools::<T>::insert(&who, pool);
+        Self::tell_stake(&who);
         Self::deposit_event(Event::SelfBondAdded { provider: who, amount });
         Ok(())
     }
@@ -43,10 +47,10 @@ impl<T: Config> Pallet<T> {
         let mut pool = Self::pool(&who)?;
         pool.self_bond = pool.self_bond.checked_sub(amount).ok_or(Error::<T>::SelfBondTooLow)?;
         ensure!(pool.self_bond >= T::MinSelfBond::get(), Error::<T>::SelfBondTooLow);
-        let stake = pool.stake().ok_or(Error::<T>::ArithmeticOverflow)?;
-        ensure!(stake >= pool.locked, Error::<T>::StakeBacksBonds);
-        let unlock_at = Self::begin_unbonding(&mut pool, &who, &who, amount)?;
+        ensure!(Self::is_backed(&pool)?, Error::<T>::StakeBacksBonds);
+        let unlock_at = Self::begin_self_unbonding(&mut pool, &who, amount)?;
         Pools::<T>::insert(&who, pool);
+        Self::tell_stake(&who);
         Self::deposit_event(Event::SelfUnbonding { provider: who, amount, unlock_at });
         Ok(())
     }
@@ -54,60 +58,110 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_delegate(who: T::AccountId, provider: T::AccountId, amount: Balance) -> DispatchResult {
         ensure!(amount >= T::MinDelegation::get(), Error::<T>::DelegationTooLow);
         ensure!(who != provider, Error::<T>::DelegationToSelf);
+        Self::ensure_takes_stake(&provider)?;
         let mut pool = Self::pool(&provider)?;
-        Self::ensure_active(&provider)?;
-        let mut delegation = Delegations::<T>::get(&provider, &who);
-        // Before the new shares come in: they have no part in what was earned before.
-        Self::pay_income(&mut pool, &provider, &who, delegation.as_mut())?;
+        let mut delegation = Self::open_delegation(&mut pool, &provider, &who)?;
         Self::stake_in(&provider, &who, amount)?;
-        let shares = pool.active.put(amount).ok_or(Error::<T>::ArithmeticOverflow)?;
-        ensure!(shares > 0, Error::<T>::DelegationTooLow);
+        let shares = Self::put_shares(&mut pool, &mut delegation, amount)?;
+        Delegations::<T>::insert(&provider, &who, delegation);
+        Pools::<T>::insert(&provider, pool);
+        Self::tell_stake(&provider);
+        Self::deposit_event(Event::Delegated { provider, delegator: who, amount, shares });
+        Ok(())
+    }
 
-        let delegation = match delegation {
-            Some(mut old) => {
-                old.shares = old.shares.checked_add(shares).ok_or(Error::<T>::ArithmeticOverflow)?;
-                old
+    /// The delegation of `who`, with its income paid and its lien settled, or a new one without shares. To be called
+    /// before new shares come in: they have no part in what was earned before, nor in what is to be paid for it.
+    pub(crate) fn open_delegation(
+        pool: &mut Pool,
+        provider: &T::AccountId,
+        who: &T::AccountId,
+    ) -> Result<Delegation<T::AccountId>, DispatchError> {
+        match Delegations::<T>::get(provider, who) {
+            Some(mut delegation) => {
+                Self::pay_income(pool, provider, who, &mut delegation)?;
+                Self::charge_lien(pool, provider, who, &mut delegation)?;
+                Ok(delegation)
             }
             None => {
                 pool.delegators = pool.delegators.checked_add(1).ok_or(Error::<T>::ArithmeticOverflow)?;
-                Delegation { shares, income_checkpoint: pool.income_per_share }
+                Ok(Delegation {
+                    shares: 0,
+                    income_checkpoint: pool.income_per_share,
+                    auto_compound: false,
+                    lien: None,
+                })
             }
-        };
-        Delegations::<T>::insert(&provider, &who, delegation);
-        Pools::<T>::insert(&provider, pool);
-        Self::deposit_event(Event::Delegated { provider, delegator: who, amount, shares });
-        Ok(())
+        }
+    }
+
+    /// Buys shares for `amount`, which is on hold on the pool account already. Returns them.
+    pub(crate) fn put_shares(
+        pool: &mut Pool,
+        delegation: &mut Delegation<T::AccountId>,
+        amount: Balance,
+    ) -> Result<u128, DispatchError> {
+        let shares = pool.active.put(amount).ok_or(Error::<T>::ArithmeticOverflow)?;
+        ensure!(shares > 0, Error::<T>::DelegationTooLow);
+        delegation.shares = delegation.shares.checked_add(shares).ok_or(Error::<T>::ArithmeticOverflow)?;
+        Ok(shares)
     }
 
     pub(crate) fn do_undelegate(who: T::AccountId, provider: T::AccountId, shares: u128) -> DispatchResult {
         ensure!(shares > 0, Error::<T>::ZeroAmount);
         let mut pool = Self::pool(&provider)?;
-        Self::take_delegation(&mut pool, &provider, &who, Some(shares))?;
+        Self::undelegate_shares(&mut pool, &provider, &who, Some(shares))?;
         Pools::<T>::insert(&provider, pool);
+        Self::tell_stake(&provider);
         Ok(())
     }
 
-    /// Moves `shares` of a delegation (all of it if `None`) to unbonding, after paying its income.
-    fn take_delegation(
+    /// Takes `shares` (all if `None`) out of a delegation and the active bucket, after paying its income and settling
+    /// its lien. Returns what they were worth, and the shares.
+    pub(crate) fn take_shares(
         pool: &mut Pool,
         provider: &T::AccountId,
         who: &T::AccountId,
         shares: Option<u128>,
-    ) -> DispatchResult {
+    ) -> Result<(Balance, u128), DispatchError> {
         let mut delegation = Delegations::<T>::get(provider, who).ok_or(Error::<T>::NotADelegator)?;
+        Self::pay_income(pool, provider, who, &mut delegation)?;
+        Self::charge_lien(pool, provider, who, &mut delegation)?;
         let shares = shares.unwrap_or(delegation.shares);
         let left = delegation.shares.checked_sub(shares).ok_or(Error::<T>::NotEnoughShares)?;
-        Self::pay_income(pool, provider, who, Some(&mut delegation))?;
+        let bound = delegation.lien.as_ref().map_or(0, |lien| lien.shares);
+        ensure!(left >= bound, Error::<T>::LienOpen);
         let amount = pool.active.take(shares).ok_or(Error::<T>::ArithmeticOverflow)?;
         if left == 0 {
-            pool.delegators = pool.delegators.checked_sub(1).ok_or(Error::<T>::ArithmeticOverflow)?;
-            Delegations::<T>::remove(provider, who);
+            Self::forget_delegation(pool, provider, who)?;
         } else {
             let worth = pool.active.worth(left).ok_or(Error::<T>::ArithmeticOverflow)?;
             ensure!(worth >= T::MinDelegation::get(), Error::<T>::DelegationTooLow);
             delegation.shares = left;
             Delegations::<T>::insert(provider, who, delegation);
         }
+        Ok((amount, shares))
+    }
+
+    /// Deletes a delegation without shares.
+    pub(crate) fn forget_delegation(
+        pool: &mut Pool,
+        provider: &T::AccountId,
+        who: &T::AccountId,
+    ) -> DispatchResult {
+        pool.delegators = pool.delegators.checked_sub(1).ok_or(Error::<T>::ArithmeticOverflow)?;
+        Delegations::<T>::remove(provider, who);
+        Ok(())
+    }
+
+    /// Moves `shares` of a delegation (all of it if `None`) to unbonding.
+    fn undelegate_shares(
+        pool: &mut Pool,
+        provider: &T::AccountId,
+        who: &T::AccountId,
+        shares: Option<u128>,
+    ) -> DispatchResult {
+        let (amount, shares) = Self::take_shares(pool, provider, who, shares)?;
         let unlock_at = Self::begin_unbonding(pool, provider, who, amount)?;
         Self::deposit_event(Event::Undelegated {
             provider: provider.clone(),
@@ -119,9 +173,34 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Puts `amount`, which has just left the self-bond or the active bucket, into the unbonding one. Returns the first
-    /// block at which it can be withdrawn.
-    pub(crate) fn begin_unbonding(
+    /// Puts `amount`, which has just left the self-bond, to what is on its way out. Returns the first block at which it
+    /// can be withdrawn.
+    pub(crate) fn begin_self_unbonding(
+        pool: &mut Pool,
+        provider: &T::AccountId,
+        amount: Balance,
+    ) -> Result<BlockNumber, DispatchError> {
+        let unlock_at =
+            Self::now().checked_add(T::UnbondingBlocks::get()).ok_or(Error::<T>::ArithmeticOverflow)?;
+        pool.self_unbonding =
+            pool.self_unbonding.checked_add(amount).ok_or(Error::<T>::ArithmeticOverflow)?;
+        SelfUnbonding::<T>::try_mutate(provider, |chunks| {
+            match chunks.last_mut().filter(|last| last.unlock_at == unlock_at) {
+                Some(last) => {
+                    last.amount = last.amount.checked_add(amount).ok_or(Error::<T>::ArithmeticOverflow)?;
+                    Ok(())
+                }
+                None => {
+                    chunks.try_push(SelfChunk { amount, unlock_at }).map_err(|_| Error::<T>::TooManyUnbonding)
+                }
+            }
+        })?;
+        Ok(unlock_at)
+    }
+
+    /// Puts `amount`, which has just left the active bucket, into the unbonding one. Returns the first block at which it
+    /// can be withdrawn.
+    fn begin_unbonding(
         pool: &mut Pool,
         provider: &T::AccountId,
         owner: &T::AccountId,
@@ -154,32 +233,21 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Pays `owner` all of its chunks whose time is over. False if there are none.
+    /// Pays `owner` all of its stake whose time is over. False if there is none.
     fn pay_unbonded(
         pool: &mut Pool,
         provider: &T::AccountId,
         owner: &T::AccountId,
     ) -> Result<bool, DispatchError> {
-        let now = Self::now();
-        let mut chunks = Unbonding::<T>::get(provider, owner);
-        let mut shares = 0u128;
-        for chunk in chunks.iter().filter(|chunk| chunk.unlock_at <= now) {
-            shares = shares.checked_add(chunk.shares).ok_or(Error::<T>::ArithmeticOverflow)?;
-        }
-        if shares == 0 {
-            return Ok(false);
-        }
-        chunks.retain(|chunk| chunk.unlock_at > now);
-        if chunks.is_empty() {
-            Unbonding::<T>::remove(provider, owner);
+        let due = if owner == provider {
+            Self::take_due_self_bond(pool, provider)?
         } else {
-            Unbonding::<T>::insert(provider, owner, chunks);
-        }
-
-        let amount = pool.unbonding.take(shares).ok_or(Error::<T>::ArithmeticOverflow)?;
+            Self::take_due_shares(pool, provider, owner)?
+        };
+        let Some(amount) = due else { return Ok(false) };
+        ensure!(pool.pending_slashes == 0, Error::<T>::SlashPending);
         if amount > 0 {
-            let total = pool.total().ok_or(Error::<T>::ArithmeticOverflow)?;
-            ensure!(total >= pool.locked, Error::<T>::StakeBacksBonds);
+            ensure!(Self::is_covered(pool)?, Error::<T>::StakeBacksBonds);
             T::Currency::transfer_on_hold(
                 &HoldReason::Pool.into(),
                 &Self::pool_account_of(provider),
@@ -194,17 +262,78 @@ impl<T: Config> Pallet<T> {
         Ok(true)
     }
 
+    /// Takes a delegator's chunks whose time is over off the books. Returns what they are worth; `None` if there are
+    /// none.
+    fn take_due_shares(
+        pool: &mut Pool,
+        provider: &T::AccountId,
+        owner: &T::AccountId,
+    ) -> Result<Option<Balance>, DispatchError> {
+        let now = Self::now();
+        let mut chunks = Unbonding::<T>::get(provider, owner);
+        let mut shares = 0u128;
+        for chunk in chunks.iter().filter(|chunk| chunk.unlock_at <= now) {
+            shares = shares.checked_add(chunk.shares).ok_or(Error::<T>::ArithmeticOverflow)?;
+        }
+        if shares == 0 {
+            return Ok(None);
+        }
+        chunks.retain(|chunk| chunk.unlock_at > now);
+        if chunks.is_empty() {
+            Unbonding::<T>::remove(provider, owner);
+        } else {
+            Unbonding::<T>::insert(provider, owner, chunks);
+        }
+        pool.unbonding.take(shares).map(Some).ok_or(Error::<T>::ArithmeticOverflow.into())
+    }
+
+    /// The same for the provider's own stake.
+    fn take_due_self_bond(
+        pool: &mut Pool,
+        provider: &T::AccountId,
+    ) -> Result<Option<Balance>, DispatchError> {
+        let now = Self::now();
+        let mut chunks = SelfUnbonding::<T>::get(provider);
+        let mut amount: Balance = 0;
+        for chunk in chunks.iter().filter(|chunk| chunk.unlock_at <= now) {
+            amount = amount.checked_add(chunk.amount).ok_or(Error::<T>::ArithmeticOverflow)?;
+        }
+        if amount == 0 {
+            return Ok(None);
+        }
+        chunks.retain(|chunk| chunk.unlock_at > now);
+        Self::store_self_chunks(provider, chunks);
+        pool.self_unbonding =
+            pool.self_unbonding.checked_sub(amount).ok_or(Error::<T>::ArithmeticOverflow)?;
+        Ok(Some(amount))
+    }
+
+    pub(crate) fn store_self_chunks(
+        provider: &T::AccountId,
+        chunks: BoundedVec<SelfChunk, ConstU32<MAX_UNBONDING>>,
+    ) {
+        if chunks.is_empty() {
+            SelfUnbonding::<T>::remove(provider);
+        } else {
+            SelfUnbonding::<T>::insert(provider, chunks);
+        }
+    }
+
     pub(crate) fn do_evict(provider: T::AccountId, owner: T::AccountId) -> DispatchResult {
+        let stored = Providers::<T>::get(&provider).ok_or(Error::<T>::NotAProvider)?;
+        ensure!(stored.status == Status::Exiting, Error::<T>::NotExiting);
         let mut pool = Self::pool(&provider)?;
-        ensure!(Self::ensure_active(&provider).is_err(), Error::<T>::NotExiting);
-        // First out, then in: a matured chunk makes room for the new one.
-        let paid = Self::pay_unbonded(&mut pool, &provider, &owner)?;
+        // First out, then in: a matured chunk makes room for the new one. While a slash is pending nothing gets out,
+        // but the delegation still begins to leave.
         let delegates = Delegations::<T>::contains_key(&provider, &owner);
+        let frozen = delegates && pool.pending_slashes > 0;
+        let paid = !frozen && Self::pay_unbonded(&mut pool, &provider, &owner)?;
         if delegates {
-            Self::take_delegation(&mut pool, &provider, &owner, None)?;
+            Self::undelegate_shares(&mut pool, &provider, &owner, None)?;
         }
         ensure!(paid || delegates, Error::<T>::NothingToEvict);
         Pools::<T>::insert(&provider, pool);
+        Self::tell_stake(&provider);
         Ok(())
     }
 }

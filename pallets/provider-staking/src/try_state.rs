@@ -20,7 +20,9 @@ impl<T: Config> Pallet<T> {
         Self::check_registry()?;
         Self::check_pools_are_held()?;
         Self::check_shares_add_up()?;
-        Self::check_bonds_add_up()?;
+        Self::check_self_unbonding_adds_up()?;
+        Self::check_exposure()?;
+        Self::check_liens()?;
         Self::check_income_is_covered()
     }
 
@@ -46,7 +48,10 @@ impl<T: Config> Pallet<T> {
     fn check_pools_are_held() -> Result<(), TryRuntimeError> {
         for (id, pool) in Pools::<T>::iter() {
             let held = T::Currency::balance_on_hold(&HoldReason::Pool.into(), &Self::pool_account_of(&id));
-            ensure!(Some(held) == pool.total(), "a pool's total is not its hold");
+            let booked = pool.total().and_then(|total| total.checked_add(pool.owed));
+            ensure!(Some(held) == booked, "a pool's stake and what it owes are not its hold");
+            let owed: Balance = OwedCompensation::<T>::iter_prefix(&id).map(|(_, amount)| amount).sum();
+            ensure!(owed == pool.owed, "a pool's debt is not the sum of its customers'");
         }
         Ok(())
     }
@@ -88,18 +93,66 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    fn check_bonds_add_up() -> Result<(), TryRuntimeError> {
-        let mut sums = BTreeMap::<T::AccountId, (Balance, u32)>::new();
+    fn check_self_unbonding_adds_up() -> Result<(), TryRuntimeError> {
+        for (id, chunks) in SelfUnbonding::<T>::iter() {
+            ensure!(Pools::<T>::contains_key(&id), "a self-bond on its way out has no pool");
+            ensure!(!chunks.is_empty(), "an empty entry of unbonding self-bond is stored");
+            ensure!(chunks.windows(2).all(|w| w[0].unlock_at < w[1].unlock_at), "it is not in order");
+            ensure!(chunks.iter().all(|chunk| chunk.amount > 0), "a chunk of self-bond is empty");
+        }
+        for (id, pool) in Pools::<T>::iter() {
+            let sum: Balance = SelfUnbonding::<T>::get(&id).iter().map(|chunk| chunk.amount).sum();
+            ensure!(sum == pool.self_unbonding, "unbonding self-bond doesn't add up");
+            ensure!(!Unbonding::<T>::contains_key(&id, &id), "a provider has shares of its own pool");
+        }
+        Ok(())
+    }
+
+    fn check_exposure() -> Result<(), TryRuntimeError> {
+        let mut sums = BTreeMap::<T::AccountId, (Balance, u32, u32)>::new();
         for (provider, _, bond) in Bonds::<T>::iter() {
-            let (sum, count) = sums.entry(provider).or_default();
+            let (sum, bonds, _) = sums.entry(provider).or_default();
             *sum += bond;
-            *count += 1;
+            *bonds += 1;
+        }
+        for (provider, id, slash) in PendingSlashes::<T>::iter() {
+            ensure!(id < NextSlashId::<T>::get(), "a slash has a number that is not given yet");
+            ensure!(slash.amount > 0, "a pending slash is for nothing");
+            let (sum, _, slashes) = sums.entry(provider).or_default();
+            *sum += slash.amount;
+            *slashes += 1;
         }
         for (id, pool) in Pools::<T>::iter() {
             let found = sums.remove(&id).unwrap_or_default();
-            ensure!(found == (pool.locked, pool.bonds), "exposure is not the sum of the open bonds");
+            let booked = (pool.locked, pool.bonds, pool.pending_slashes);
+            ensure!(found == booked, "exposure is not the sum of open bonds and pending slashes");
+            ensure!(pool.pending_slashes <= MAX_PENDING_SLASHES, "too many slashes are pending");
         }
-        ensure!(sums.is_empty(), "a bond without a pool");
+        ensure!(sums.is_empty(), "a bond or slash without a pool");
+        Ok(())
+    }
+
+    fn check_liens() -> Result<(), TryRuntimeError> {
+        let mut moved = BTreeMap::<T::AccountId, Balance>::new();
+        for (provider, _, delegation) in Delegations::<T>::iter() {
+            let Some(lien) = delegation.lien else { continue };
+            ensure!(lien.from != provider, "a lien is for the provider that has the stake");
+            ensure!(
+                lien.shares > 0 && lien.shares <= delegation.shares,
+                "a lien is on shares that are not there"
+            );
+            ensure!(lien.amount > 0, "a lien is for nothing");
+            let old = Pools::<T>::get(&lien.from).ok_or("the old pool of a lien is gone")?;
+            ensure!(lien.survival >= old.survival, "a pool has more left than before");
+            *moved.entry(lien.from).or_default() += lien.amount;
+        }
+        for (id, pool) in Pools::<T>::iter() {
+            ensure!(
+                moved.remove(&id).unwrap_or_default() == pool.moved,
+                "moved stake is not the sum of its liens"
+            );
+            ensure!(pool.survival <= SURVIVAL_SCALE, "a pool has more left than it began with");
+        }
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! What the pallet stores. A pool is two buckets of shares and a self-bond, so that a slash is a handful of
 //! subtractions however many delegators there are.
 
-use attune_primitives::{provider::ProviderProfile, Balance, BlockNumber};
+use attune_primitives::{provider::ProviderProfile, Balance, BlockNumber, JobId};
 use frame_support::pallet_prelude::*;
 use sp_arithmetic::{helpers_128bit::multiply_by_rational_with_rounding, Permill, Rounding};
 
@@ -14,6 +14,11 @@ pub const VIRTUAL_BALANCE: Balance = 1;
 pub const INCOME_SCALE: u128 = 1_000_000_000_000_000_000_000_000;
 /// A bucket whose shares are worth less than one part in this many of their first price is ruined.
 pub const RUIN_FACTOR: u128 = 1_000_000;
+/// Unit of [`Pool::survival`].
+pub const SURVIVAL_SCALE: u128 = 1_000_000_000_000_000_000;
+
+/// Names a slash. No two slashes ever have the same, in whichever pool.
+pub type SlashId = u64;
 
 /// Whether a provider takes new work and new stake.
 #[derive(
@@ -22,6 +27,8 @@ pub const RUIN_FACTOR: u128 = 1_000_000;
 pub enum Status {
     /// It does.
     Active,
+    /// It pauses, by its own choice: no new job, nobody else's new stake. It can go back.
+    Chilled,
     /// It leaves: no new job, no new stake; what it has begun goes on. There is no way back.
     Exiting,
 }
@@ -43,13 +50,27 @@ pub struct Reputation {
     pub audits_overruled: u32,
 }
 
+/// A rise of a commission that waits until delegators had the time to leave.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct CommissionRise {
+    /// The commission that it rises to.
+    pub to: Permill,
+    /// First block of the new commission.
+    pub from_block: BlockNumber,
+}
+
 /// A registered provider.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct Provider<AccountId> {
     /// What it says about itself.
     pub profile: ProviderProfile,
-    /// The share of its income that it keeps before delegators share the rest.
+    /// The share of its income that it keeps before delegators share the rest, as it was when it was last written:
+    /// what counts is [`Provider::commission_at`].
     pub commission: Permill,
+    /// A rise that is queued, or that is due and not yet written into `commission`.
+    pub rise: Option<CommissionRise>,
     /// The worker's hot key.
     pub operator: AccountId,
     /// Whether it takes new work.
@@ -60,6 +81,16 @@ pub struct Provider<AccountId> {
     pub registered_at: BlockNumber,
     /// What it deposited for its registration, in planck.
     pub deposit: Balance,
+}
+
+impl<AccountId> Provider<AccountId> {
+    /// The commission of a job that is accepted in block `now`.
+    pub fn commission_at(&self, now: BlockNumber) -> Permill {
+        match self.rise {
+            Some(rise) if rise.from_block <= now => rise.to,
+            _ => self.commission,
+        }
+    }
 }
 
 /// Stake of many owners, divided by shares.
@@ -123,19 +154,30 @@ impl Bucket {
 
 /// The stake behind one provider. Everything in it is on hold on the provider's pool account.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Pool {
     /// The provider's own stake, the first to be slashed, in planck.
     pub self_bond: Balance,
+    /// Self-bond on its way out, the second to be slashed, in planck.
+    pub self_unbonding: Balance,
     /// Stake of the delegators.
     pub active: Bucket,
-    /// Stake on its way out, of delegators and of the provider; slashed like the active stake until it is withdrawn.
+    /// Delegators' stake on its way out; slashed like the active stake until it is withdrawn.
     pub unbonding: Bucket,
-    /// Sum of the bonds of open jobs, in planck.
+    /// Sum of the bonds of open jobs and of the pending slashes, in planck.
     pub locked: Balance,
     /// Number of open bonds.
     pub bonds: u32,
+    /// Number of pending slashes.
+    pub pending_slashes: u32,
+    /// Compensation that customers could not receive yet, in planck. On hold beside the stake, and no part of it.
+    pub owed: Balance,
+    /// What of one delegated planck the slashes have left since the pool began, in parts of [`SURVIVAL_SCALE`].
+    pub survival: u128,
+    /// Sum of the open liens of stake that was redelegated from here, in planck as they were moved. The money is in
+    /// other pools.
+    pub moved: Balance,
     /// Number of delegators.
     pub delegators: u32,
     /// Income of one active share since the pool began, in planck / [`INCOME_SCALE`].
@@ -145,14 +187,54 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Self-bond and delegations, in planck: what earns and what new bonds can be locked on.
+    /// The pool of a provider that has just registered with `self_bond`.
+    pub fn new(self_bond: Balance) -> Self {
+        Self {
+            self_bond,
+            self_unbonding: 0,
+            active: Bucket::default(),
+            unbonding: Bucket::default(),
+            locked: 0,
+            bonds: 0,
+            pending_slashes: 0,
+            owed: 0,
+            survival: SURVIVAL_SCALE,
+            moved: 0,
+            delegators: 0,
+            income_per_share: 0,
+            reserved_income: 0,
+        }
+    }
+
+    /// Self-bond and delegations, in planck: what earns.
     pub fn stake(&self) -> Option<Balance> {
         self.self_bond.checked_add(self.active.balance)
     }
 
-    /// All that is on hold, in planck: what a slash can reach.
+    /// All stake in the pool, in planck.
     pub fn total(&self) -> Option<Balance> {
-        self.stake()?.checked_add(self.unbonding.balance)
+        self.own()?.checked_add(self.delegated()?)
+    }
+
+    /// The provider's stake, with what is on its way out, in planck.
+    pub fn own(&self) -> Option<Balance> {
+        self.self_bond.checked_add(self.self_unbonding)
+    }
+
+    /// The delegators' stake, with what is on its way out, in planck.
+    pub fn delegated(&self) -> Option<Balance> {
+        self.active.balance.checked_add(self.unbonding.balance)
+    }
+
+    /// What new bonds can be locked on, in planck: what one slash can take of the stake that is not leaving, where a
+    /// slash takes at most `cap` of delegators' stake.
+    pub fn backing(&self, cap: Permill) -> Option<Balance> {
+        self.self_bond.checked_add(cap.mul_floor(self.active.balance))
+    }
+
+    /// What one slash can take, in planck.
+    pub fn coverage(&self, cap: Permill) -> Option<Balance> {
+        self.own()?.checked_add(cap.mul_floor(self.delegated()?))
     }
 
     /// Income of `shares` since the accumulator stood at `checkpoint`, rounded down, in planck.
@@ -164,13 +246,84 @@ impl Pool {
 
 /// What one delegator has in one pool.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
-pub struct Delegation {
+pub struct Delegation<AccountId> {
     /// Its shares of the active bucket; never 0.
     pub shares: u128,
     /// The pool's income per share when the delegator was last paid.
     pub income_checkpoint: u128,
+    /// True if anyone may turn the delegator's income into shares.
+    pub auto_compound: bool,
+    /// What a part of the shares still answers for in the pool that it came from.
+    pub lien: Option<Lien<AccountId>>,
+}
+
+/// Redelegated stake answers for its old provider for as long as unbonding stake would.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Lien<AccountId> {
+    /// The old provider.
+    pub from: AccountId,
+    /// What was moved, in planck: its part of [`Pool::moved`].
+    pub amount: Balance,
+    /// The shares of the new pool that answer; they can't leave it before the lien ends.
+    pub shares: u128,
+    /// [`Pool::survival`] of the old pool when the lien was last settled.
+    pub survival: u128,
+    /// First block at which the lien can end.
+    pub until: BlockNumber,
+}
+
+/// What a slash is for.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum Cause {
+    /// The provider failed this job.
+    Job(JobId),
+    /// An offence in consensus.
+    Offence,
+}
+
+/// Who is compensated first from a slash.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Compensation<AccountId> {
+    /// The customer of the job.
+    pub customer: AccountId,
+    /// The most that it gets, in planck.
+    pub most: Balance,
+}
+
+/// A slash that was booked and has not acted yet.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct PendingSlash<AccountId> {
+    /// What for.
+    pub cause: Cause,
+    /// What it is to take, in planck; for an offence with what the liens of redelegated stake are to pay of it.
+    pub amount: Balance,
+    /// Who gets a part of it first.
+    pub compensation: Option<Compensation<AccountId>>,
+    /// Who reported the offence and gets its reward.
+    pub reporter: Option<AccountId>,
+    /// First block at which anyone may apply it, and it can't be cancelled any more.
+    pub apply_at: BlockNumber,
+}
+
+/// Self-bond on its way out. In planck, not in shares: its one owner is the first to be slashed anyway.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct SelfChunk {
+    /// What is left of it, in planck; never 0.
+    pub amount: Balance,
+    /// First block at which it can be withdrawn.
+    pub unlock_at: BlockNumber,
 }
 
 /// Stake on its way out.

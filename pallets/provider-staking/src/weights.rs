@@ -15,8 +15,8 @@ pub trait WeightInfo {
     fn set_profile() -> Weight;
     /// [`crate::Call::set_operator`].
     fn set_operator() -> Weight;
-    /// [`crate::Call::lower_commission`].
-    fn lower_commission() -> Weight;
+    /// [`crate::Call::set_commission`].
+    fn set_commission() -> Weight;
     /// [`crate::Call::bond_more`].
     fn bond_more() -> Weight;
     /// [`crate::Call::unbond_self`].
@@ -35,6 +35,24 @@ pub trait WeightInfo {
     fn evict() -> Weight;
     /// [`crate::Call::deregister`].
     fn deregister() -> Weight;
+    /// [`crate::Call::cancel_slash`].
+    fn cancel_slash() -> Weight;
+    /// [`crate::Call::apply_slash`].
+    fn apply_slash() -> Weight;
+    /// [`crate::Call::claim_compensation`].
+    fn claim_compensation() -> Weight;
+    /// [`crate::Call::redelegate`].
+    fn redelegate() -> Weight;
+    /// [`crate::Call::settle_lien`].
+    fn settle_lien() -> Weight;
+    /// [`crate::Call::set_auto_compound`].
+    fn set_auto_compound() -> Weight;
+    /// [`crate::Call::compound`].
+    fn compound() -> Weight;
+    /// [`crate::Call::chill`].
+    fn chill() -> Weight;
+    /// [`crate::Call::unchill`].
+    fn unchill() -> Weight;
 }
 
 /// 25 microseconds, 4 KiB of proof for each read, and the database's `reads` and `writes`.
@@ -43,9 +61,18 @@ fn by_hand(reads: u64, writes: u64) -> Weight {
         .saturating_add(ParityDbWeight::get().reads_writes(reads, writes))
 }
 
+/// The same for a call that changes `providers` providers' stake: each is looked up (provider and pool), and moved in a
+/// sorted list of bags (its node, two neighbours at the old place, the last of the new one, and two bags).
+fn by_hand_and_told(reads: u64, writes: u64, providers: u64) -> Weight {
+    by_hand(
+        reads.saturating_add(providers.saturating_mul(8)),
+        writes.saturating_add(providers.saturating_mul(6)),
+    )
+}
+
 impl WeightInfo for () {
     fn register() -> Weight {
-        by_hand(11, 10)
+        by_hand_and_told(11, 10, 1)
     }
     fn set_profile() -> Weight {
         by_hand(1, 1)
@@ -53,20 +80,21 @@ impl WeightInfo for () {
     fn set_operator() -> Weight {
         by_hand(3, 3)
     }
-    fn lower_commission() -> Weight {
+    fn set_commission() -> Weight {
         by_hand(1, 1)
     }
     fn bond_more() -> Weight {
-        by_hand(6, 4)
+        by_hand_and_told(6, 4, 1)
     }
     fn unbond_self() -> Weight {
-        by_hand(2, 2)
+        by_hand_and_told(2, 2, 1)
     }
+    // A lien that is settled on the way reads and writes the old pool, and takes from the hold.
     fn delegate() -> Weight {
-        by_hand(7, 6)
+        by_hand_and_told(8, 7, 1)
     }
     fn undelegate() -> Weight {
-        by_hand(5, 5)
+        by_hand_and_told(7, 7, 1)
     }
     fn withdraw() -> Weight {
         by_hand(5, 5)
@@ -75,12 +103,39 @@ impl WeightInfo for () {
         by_hand(4, 4)
     }
     fn exit() -> Weight {
-        by_hand(3, 3)
+        by_hand_and_told(3, 3, 1)
     }
     fn evict() -> Weight {
-        by_hand(8, 7)
+        by_hand_and_told(10, 9, 1)
     }
     fn deregister() -> Weight {
-        by_hand(7, 8)
+        by_hand_and_told(7, 8, 1)
+    }
+    fn cancel_slash() -> Weight {
+        by_hand(2, 2)
+    }
+    fn apply_slash() -> Weight {
+        by_hand_and_told(10, 9, 1)
+    }
+    fn claim_compensation() -> Weight {
+        by_hand(5, 5)
+    }
+    fn redelegate() -> Weight {
+        by_hand_and_told(13, 12, 2)
+    }
+    fn settle_lien() -> Weight {
+        by_hand_and_told(7, 7, 1)
+    }
+    fn set_auto_compound() -> Weight {
+        by_hand(1, 1)
+    }
+    fn compound() -> Weight {
+        by_hand_and_told(5, 4, 1)
+    }
+    fn chill() -> Weight {
+        by_hand_and_told(1, 1, 1)
+    }
+    fn unchill() -> Weight {
+        by_hand_and_told(1, 1, 1)
     }
 }

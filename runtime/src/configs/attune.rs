@@ -3,15 +3,17 @@
 //! The pallets know each other only through traits; here those are given their bodies.
 
 use super::windows::{
-    AuditWindow, ChallengeWindow, DisputeWindow, FinalityMargin, MaxPhaseBlocks, OpenBlocks, PruneAfter,
-    RecordRetention, RevealBlocks, UnbondingBlocks, VerdictCommitBlocks,
+    AuditWindow, ChallengeWindow, CommissionRiseDelay, ConvictionBlocks, DisputeWindow, FinalityMargin,
+    MaxPhaseBlocks, OpenBlocks, PruneAfter, RecordRetention, RevealBlocks, SlashDelay, UnbondingBlocks,
+    VerdictCommitBlocks,
 };
 use crate::{
     units::{ATT, MILLI_ATT},
-    AuditRandomness, Balance, Balances, JobEscrow, ProofOfTraining, ProviderStaking, Runtime,
+    AccountId, AuditRandomness, Balance, Balances, JobEscrow, ProofOfTraining, ProviderStaking, Runtime,
     RuntimeHoldReason, Timestamp,
 };
 use frame_support::{parameter_types, traits::ConstU32, PalletId};
+use frame_system::EnsureRoot;
 use sp_runtime::Permill;
 
 parameter_types! {
@@ -23,6 +25,14 @@ parameter_types! {
     pub const MinDelegation: Balance = ATT;
     /// A profile is the largest thing that a provider stores.
     pub const ProviderDeposit: Balance = 10 * ATT;
+    /// What delegators can lose by one offence. Enough that they choose whom they trust, and little enough that a
+    /// provider's fault is first of all the provider's.
+    pub const DelegatorLossCap: Permill = Permill::from_percent(20);
+    /// Pays for the trouble of a report. So little that nobody commits an offence with one hand to report it with the
+    /// other.
+    pub const ReporterReward: Permill = Permill::from_percent(5);
+    /// A provider that wants more of the income asks in steps that delegators can follow.
+    pub const MaxCommissionRise: Permill = Permill::from_percent(10);
     /// Held for as long as a job is stored.
     pub const JobDeposit: Balance = ATT;
     /// Auditors are drawn and can't refuse: this much they get for a segment at least.
@@ -44,13 +54,25 @@ pub const MAX_REDRAWS: u32 = 2;
 type CommitteeSize = ConstU32<4>;
 
 impl pallet_provider_staking::Config for Runtime {
+    type CommissionRiseDelay = CommissionRiseDelay;
+    type ConvictionBlocks = ConvictionBlocks;
     type Currency = Balances;
+    type DelegatorLossCap = DelegatorLossCap;
+    type MaxCommissionRise = MaxCommissionRise;
     type MaxProviders = ConstU32<256>;
     type MinDelegation = MinDelegation;
     type MinSelfBond = MinSelfBond;
+    /// Nobody orders providers by stake yet.
+    type OnStakeChanged = ();
     type PalletId = ProviderPalletId;
     type ProviderDeposit = ProviderDeposit;
+    type ReporterReward = ReporterReward;
     type RuntimeHoldReason = RuntimeHoldReason;
+    /// The administrator, until there is governance.
+    type SlashCancelOrigin = EnsureRoot<AccountId>;
+    type SlashDelay = SlashDelay;
+    /// Burned.
+    type SlashSink = ();
     type UnbondingBlocks = UnbondingBlocks;
     type WeightInfo = ();
 }

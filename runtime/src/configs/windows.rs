@@ -20,6 +20,7 @@ macro_rules! windows {
 
 windows! {
     UnbondingBlocks => unbonding,
+    SlashDelay => slash_delay,
     MaxPhaseBlocks => max_phase,
     AuditWindow => audit,
     ChallengeWindow => challenge,
@@ -30,4 +31,25 @@ windows! {
     RevealBlocks => reveal,
     FinalityMargin => finality_margin,
     RecordRetention => record_retention,
+}
+
+/// The longest time from a deed to the conviction for it: audit, challenge and dispute, one after the other.
+pub struct ConvictionBlocks;
+
+impl Get<BlockNumber> for ConvictionBlocks {
+    fn get() -> BlockNumber {
+        let windows = Timing::windows();
+        windows.audit.saturating_add(windows.challenge).saturating_add(windows.dispute)
+    }
+}
+
+/// How long a rise of a commission is announced: unbonding, and half as long again. Who makes up his mind in that half is
+/// out, money in hand, before the rise.
+pub struct CommissionRiseDelay;
+
+impl Get<BlockNumber> for CommissionRiseDelay {
+    fn get() -> BlockNumber {
+        let unbonding = Timing::windows().unbonding;
+        unbonding.saturating_add(unbonding.div_ceil(2))
+    }
 }

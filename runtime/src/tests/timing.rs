@@ -59,7 +59,9 @@ fn deadlines_come_from_genesis() {
 
 #[test]
 fn deadlines_under_which_stake_could_leave_before_its_slash_are_refused() {
-    for (field, value) in [("unbonding", 1_210), ("audit", 459), ("dispute", 459)] {
+    for (field, value) in
+        [("unbonding", 1_230), ("slashDelay", 290), ("slashDelay", 0), ("audit", 459), ("dispute", 459)]
+    {
         let mut genesis = full_genesis("development");
         genesis["timing"]["windows"][field] = value.into();
         let refused = std::panic::catch_unwind(|| {

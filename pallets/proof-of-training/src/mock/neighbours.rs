@@ -7,9 +7,7 @@ use attune_primitives::{
     job::{ArithmeticMode, ExecutionClass, JobSpec},
     machine::{self, Action, Failure, JobState, Phase},
     provider::{ProviderProfile, ProviderView},
-    traits::{
-        Assignment, AuditOutcome, EpochRandomness, JobEscrow, JobView, ProofOfTraining, Providers, Slashed,
-    },
+    traits::{Assignment, AuditOutcome, EpochRandomness, JobEscrow, JobView, ProofOfTraining, Providers},
     Balance, BlockNumber, JobId, H256,
 };
 use codec::{Decode, Encode};
@@ -118,9 +116,10 @@ impl Providers<AccountId> for Staking {
         Ok(())
     }
     fn release_bond(_: &AccountId, _: JobId) {}
-    fn slash_bond(_: &AccountId, _: JobId, _: Permill, _: &AccountId, _: Balance) -> Slashed {
-        Slashed::default()
+    fn slash_bond(_: &AccountId, _: JobId, _: Permill, _: &AccountId, _: Balance) -> Balance {
+        0
     }
+    fn slash_for_offence(_: &AccountId, _: Permill, _: Option<&AccountId>) {}
     fn note_income(_: &AccountId, _: Balance, _: Permill) -> DispatchResult {
         Ok(())
     }

@@ -36,7 +36,7 @@ fn rounding_cannot_be_farmed_by_going_in_and_out() {
     ExtBuilder::build_and_execute(|| {
         register_alice(1_000);
         delegate(DAVE, 100_003);
-        slash(34_567);
+        slash(14_567);
         let before = worth(DAVE);
         for round in 0..30u128 {
             delegate(EVE, 100 + round * 7);
@@ -70,14 +70,290 @@ fn a_flash_delegation_gets_nothing_of_earlier_income() {
 fn leaving_before_a_slash_does_not_escape_it() {
     ExtBuilder::build_and_execute(|| {
         register_alice(1_000);
-        delegate(DAVE, 1_000);
+        delegate(DAVE, 5_000);
         lock(1, 2_000);
         undelegate_all(DAVE);
         pass_blocks(UNBONDING_BLOCKS);
         assert_noop!(Staking::withdraw(signed(DAVE), ALICE), Refused::StakeBacksBonds);
-        Staking::slash_bond(&ALICE, 1, Permill::one(), &ZOE, 0);
+        let id = book(1, Permill::one(), ZOE, 0);
+        assert_noop!(Staking::withdraw(signed(DAVE), ALICE), Refused::SlashPending);
+        pass_blocks(SLASH_DELAY);
+        assert_noop!(Staking::withdraw(signed(DAVE), ALICE), Refused::SlashPending);
+        assert_ok!(Staking::apply_slash(signed(DAVE), ALICE, id));
         assert_ok!(Staking::withdraw(signed(DAVE), ALICE));
         assert_eq!(free(DAVE), WEALTH - 1_000);
+    });
+}
+
+#[test]
+fn a_delegator_that_leaves_before_and_one_that_leaves_after_an_offence_pay_the_same() {
+    ExtBuilder::build_and_execute(|| {
+        register_alice(1_000);
+        for who in [DAVE, EVE, 6] {
+            delegate(who, 10_000);
+        }
+        // Dave leaves before the offence, Eve when she hears of it, and the third stays.
+        undelegate_all(DAVE);
+        pass_blocks(1);
+        Staking::slash_for_offence(&ALICE, Permill::from_percent(10), None);
+        undelegate_all(EVE);
+        pass_blocks(SLASH_DELAY);
+        assert_ok!(Staking::apply_slash(signed(ZOE), ALICE, 0));
+        // A tenth of 31,000; the provider pays 1,000 of it.
+        assert_eq!(last_taken().from, [1_000, 0, 700, 1_400]);
+        pass_blocks(UNBONDING_BLOCKS);
+        for who in [DAVE, EVE] {
+            assert_ok!(Staking::withdraw(signed(who), ALICE));
+            assert_eq!(free(who), WEALTH - 700);
+        }
+        assert_eq!(worth(6), 9_300);
+    });
+}
+
+#[test]
+fn one_that_left_long_before_an_offence_pays_nothing() {
+    ExtBuilder::build_and_execute(|| {
+        register_alice(1_000);
+        delegate(DAVE, 10_000);
+        delegate(EVE, 10_000);
+        undelegate_all(DAVE);
+        pass_blocks(UNBONDING_BLOCKS);
+        assert_ok!(Staking::withdraw(signed(DAVE), ALICE));
+        offend(Permill::one(), None);
+        assert_eq!((free(DAVE), worth(EVE)), (WEALTH, 8_000));
+    });
+}
+
+#[test]
+fn a_newcomer_does_not_pay_for_what_was_before_it() {
+    ExtBuilder::build_and_execute(|| {
+        register_alice(1_000);
+        delegate(DAVE, 10_000);
+        offend(Permill::one(), None);
+        delegate(EVE, 10_000);
+        // A planck is the rounding of shares that have lost.
+        assert_eq!((worth(DAVE), worth(EVE)), (8_000, 9_999));
+        Staking::slash_for_offence(&ALICE, Permill::one(), None);
+        assert_noop!(Staking::delegate(signed(6), ALICE, 10_000), Refused::SlashPending);
+    });
+}
+
+#[test]
+fn a_provider_does_not_hide_its_self_bond_behind_the_delegators_cap() {
+    ExtBuilder::build_and_execute(|| {
+        register_alice(50_000);
+        delegate(DAVE, 10_000);
+        // Unbonding self-bond is no delegation: it is lost before any.
+        assert_ok!(Staking::unbond_self(signed(ALICE), 49_000));
+        assert_eq!(offend(Permill::from_percent(80), None).from, [1_000, 47_000, 0, 0]);
+        assert_eq!(worth(DAVE), 10_000);
+    });
+}
+
+#[test]
+fn a_slash_larger_than_the_self_bond_stops_at_the_delegators_cap() {
+    ExtBuilder::build_and_execute(|| {
+        register_alice(1_000);
+        delegate(DAVE, 10_000);
+        lock(1, 3_000);
+        assert_noop!(Staking::lock_bond(&ALICE, 2, 1), Refused::NotEnoughStake);
+        assert_eq!(convict(1, Permill::one(), ZOE, 3_000).from, [1_000, 0, 2_000, 0]);
+        assert_eq!((worth(DAVE), free(ZOE)), (8_000, WEALTH + 3_000));
+        // Without a self-bond it gets no more work on its delegators' account alone.
+        assert_noop!(Staking::lock_bond(&ALICE, 3, 1), Refused::SelfBondTooLow);
+    });
+}
+
+#[test]
+fn a_slash_during_unbonding_reaches_every_part_that_leaves() {
+    ExtBuilder::build_and_execute(|| {
+        register_alice(1_000);
+        delegate(DAVE, 8_000);
+        let quarter = shares(DAVE) / 4;
+        for _ in 0..3 {
+            assert_ok!(Staking::undelegate(signed(DAVE), ALICE, quarter));
+            pass_blocks(2);
+        }
+        assert_eq!(offend(Permill::one(), None).from, [1_000, 0, 400, 1_200]);
+        pass_blocks(UNBONDING_BLOCKS);
+        assert_ok!(Staking::withdraw(signed(DAVE), ALICE));
+        assert_eq!((free(DAVE), worth(DAVE)), (WEALTH - 8_000 + 4_800, 1_600));
+    });
+}
+
+#[test]
+fn hops_do_not_shake_a_slash_off() {
+    ExtBuilder::build_and_execute(|| {
+        const CAROL: AccountId = 3;
+        register_alice(1_000);
+        register_bob();
+        assert_ok!(Staking::register(signed(CAROL), profile(), Permill::zero(), 13, MIN_SELF_BOND));
+        delegate(DAVE, 10_000);
+        let at = |provider| {
+            let delegation = Delegations::<Test>::get(provider, DAVE).expect("it is there, qed");
+            let pool = Pools::<Test>::get(provider).expect("it is registered, qed");
+            (delegation.shares, pool.active.worth(delegation.shares).expect("it has them, qed"))
+        };
+        // An offence that nobody knows of yet; Dave does, and hops.
+        assert_ok!(Staking::redelegate(signed(DAVE), ALICE, BOB, shares(DAVE)));
+        for (to, shares) in [(CAROL, at(BOB).0), (ALICE, at(BOB).0), (CAROL, at(BOB).0 / 2)] {
+            assert_noop!(Staking::redelegate(signed(DAVE), BOB, to, shares), Refused::LienOpen);
+        }
+        assert_noop!(Staking::undelegate(signed(DAVE), BOB, at(BOB).0), Refused::LienOpen);
+        // Nor does a second delegation to Bob wash it, whether by money or by another move.
+        assert_ok!(Staking::delegate(signed(DAVE), CAROL, 1_000));
+        let other = at(CAROL).0;
+        assert_noop!(Staking::redelegate(signed(DAVE), CAROL, BOB, other), Refused::LienOpen);
+        pass_blocks(UNBONDING_BLOCKS - 1);
+        Staking::slash_for_offence(&ALICE, Permill::one(), None);
+        // In the last moment it is known. The lien's time passes, and it stays.
+        pass_blocks(SLASH_DELAY);
+        assert_noop!(Staking::redelegate(signed(DAVE), BOB, CAROL, at(BOB).0), Refused::LienOpen);
+        assert_ok!(Staking::apply_slash(signed(ZOE), ALICE, 0));
+        // It can go on, and pays on the way, for all that it asks to take along.
+        assert_noop!(Staking::redelegate(signed(DAVE), BOB, CAROL, at(BOB).0), Refused::NotEnoughShares);
+        assert_ok!(Staking::redelegate(signed(DAVE), BOB, CAROL, at(BOB).0 / 5 * 4));
+        assert!(!Delegations::<Test>::contains_key(BOB, DAVE));
+        assert_eq!(at(CAROL).1, 1_000 + 8_000);
+    });
+}
+
+#[test]
+fn the_last_delegator_to_hop_away_still_pays() {
+    ExtBuilder::build_and_execute(|| {
+        register_alice(1_000);
+        register_bob();
+        delegate(DAVE, 10_000);
+        assert_ok!(Staking::redelegate(signed(DAVE), ALICE, BOB, shares(DAVE)));
+        // Nobody is left with Alice. The offence is measured by what answers for her.
+        assert_eq!(offend(Permill::from_percent(20), None).from, [1_000, 0, 0, 0]);
+        assert_eq!(Staking::lien_due(&BOB, &DAVE), 1_200);
+    });
+}
+
+#[test]
+fn a_commission_rug_is_announced_and_small() {
+    ExtBuilder::build_and_execute(|| {
+        register_alice(1_000);
+        delegate(DAVE, 1_000);
+        let of_a_job_now = || Staking::provider(&ALICE).expect("Alice is registered, qed").commission;
+        assert_noop!(Staking::set_commission(signed(ALICE), Permill::one()), Refused::CommissionRiseTooHigh);
+        assert_ok!(Staking::set_commission(signed(ALICE), Permill::from_percent(20)));
+        assert_eq!(of_a_job_now(), Permill::from_percent(10));
+        // To cut and come back is no way round: that is another rise.
+        assert_ok!(Staking::set_commission(signed(ALICE), Permill::zero()));
+        assert_ok!(Staking::set_commission(signed(ALICE), Permill::from_percent(10)));
+        assert_eq!(of_a_job_now(), Permill::zero());
+        // Nor to leave and come back: the delegators are gone by then.
+        assert_ok!(Staking::exit(signed(ALICE)));
+        assert_noop!(Staking::deregister(signed(ALICE), ALICE), Refused::PoolNotEmpty);
+    });
+}
+
+#[test]
+fn a_provider_cannot_deregister_in_the_middle_of_a_job() {
+    ExtBuilder::build_and_execute(|| {
+        register_alice(5_000);
+        lock(1, 1_000);
+        assert_noop!(Staking::exit(signed(ALICE)), Refused::HasOpenBonds);
+        assert_noop!(Staking::deregister(signed(ALICE), ALICE), Refused::NotExiting);
+        assert_ok!(Staking::chill(signed(ALICE)));
+        assert_noop!(Staking::exit(signed(ALICE)), Refused::HasOpenBonds);
+        assert_noop!(Staking::unbond_self(signed(ALICE), 4_001), Refused::SelfBondTooLow);
+        assert_ok!(Staking::unbond_self(signed(ALICE), 4_000));
+        pass_blocks(UNBONDING_BLOCKS);
+        assert_ok!(Staking::withdraw(signed(ALICE), ALICE));
+        assert_eq!(convict(1, Permill::one(), ZOE, 1_000).from, [1_000, 0, 0, 0]);
+    });
+}
+
+#[test]
+fn two_jobs_do_not_lock_the_same_stake() {
+    ExtBuilder::build_and_execute(|| {
+        register_alice(1_000);
+        delegate(DAVE, 5_000);
+        lock(1, 1_500);
+        assert_noop!(Staking::lock_bond(&ALICE, 2, 501), Refused::NotEnoughStake);
+        lock(2, 500);
+        let first = convict(1, Permill::one(), ZOE, 10_000);
+        let second = convict(2, Permill::one(), ZOE, 10_000);
+        assert_eq!((first.from, second.from), ([1_000, 0, 500, 0], [0, 0, 500, 0]));
+        assert_eq!(free(ZOE), WEALTH + 2_000, "both customers are served in full");
+    });
+}
+
+#[test]
+fn dust_is_nobodys_gain() {
+    ExtBuilder::build_and_execute(|| {
+        register_alice(1_000);
+        delegate(DAVE, 333);
+        delegate(EVE, 777);
+        for _ in 0..50 {
+            earn(1, Permill::zero());
+        }
+        // A planck of income at a time, none of which can be divided: it all went to the provider.
+        assert_eq!(Staking::pending_income(&ALICE, &DAVE) + Staking::pending_income(&ALICE, &EVE), 0);
+        for _ in 0..20 {
+            slash(3);
+            assert_ok!(Staking::bond_more(signed(ALICE), 3));
+        }
+        assert_eq!((worth(DAVE), worth(EVE)), (333, 777));
+        // Shares that are worth less than a planck buy nothing on their way out.
+        assert_noop!(Staking::undelegate(signed(DAVE), ALICE, shares(DAVE) - 1), Refused::DelegationTooLow);
+        for _ in 0..7 {
+            assert_ok!(Staking::undelegate(signed(EVE), ALICE, 999));
+            pass_blocks(1);
+        }
+        undelegate_all(EVE);
+        undelegate_all(DAVE);
+        pass_blocks(UNBONDING_BLOCKS);
+        assert_ok!(Staking::withdraw(signed(EVE), ALICE));
+        assert_ok!(Staking::withdraw(signed(DAVE), ALICE));
+        assert!(free(EVE) <= WEALTH && free(EVE) >= WEALTH - 8, "{}", free(EVE));
+        assert!(free(EVE) + free(DAVE) <= 2 * WEALTH);
+    });
+}
+
+#[test]
+fn no_call_is_open_to_an_unsigned_origin_nor_a_signed_one_to_root() {
+    use frame_support::{dispatch::GetDispatchInfo, traits::UnfilteredDispatchable};
+    use sp_runtime::DispatchError;
+    ExtBuilder::build_and_execute(|| {
+        let (some, who) = (Permill::zero(), ALICE);
+        let calls = [
+            Call::<Test>::register { profile: profile(), commission: some, operator: 11, self_bond: 1_000 },
+            Call::set_profile { profile: profile() },
+            Call::set_operator { operator: 11 },
+            Call::set_commission { commission: some },
+            Call::bond_more { amount: 1 },
+            Call::unbond_self { amount: 1 },
+            Call::delegate { provider: who, amount: 1 },
+            Call::undelegate { provider: who, shares: 1 },
+            Call::withdraw { provider: who },
+            Call::claim_income { provider: who },
+            Call::exit {},
+            Call::evict { provider: who, owner: who },
+            Call::deregister { provider: who },
+            Call::apply_slash { provider: who, slash: 0 },
+            Call::claim_compensation { provider: who, customer: who },
+            Call::redelegate { from: who, to: BOB, shares: 1 },
+            Call::settle_lien { provider: who, delegator: who },
+            Call::set_auto_compound { provider: who, enabled: true },
+            Call::compound { provider: who, delegator: who },
+            Call::chill {},
+            Call::unchill {},
+        ];
+        let refused = Err(DispatchError::BadOrigin.into());
+        for call in calls {
+            assert!(call.get_dispatch_info().call_weight.ref_time() > 25_000_000, "{call:?}");
+            for origin in [frame_system::RawOrigin::None, frame_system::RawOrigin::Root] {
+                assert_eq!(call.clone().dispatch_bypass_filter(origin.into()), refused, "{call:?}");
+            }
+        }
+        let cancel = Call::<Test>::cancel_slash { provider: who, slash: 0 };
+        for origin in [frame_system::RawOrigin::None, frame_system::RawOrigin::Signed(ALICE)] {
+            assert_eq!(cancel.clone().dispatch_bypass_filter(origin.into()), refused);
+        }
     });
 }
 
@@ -85,16 +361,21 @@ fn leaving_before_a_slash_does_not_escape_it() {
 fn a_pool_slashed_to_nothing_locks_nobody_in() {
     ExtBuilder::build_and_execute(|| {
         register_alice(1_000);
-        assert_ok!(<Balances as Mutate<_>>::mint_into(&DAVE, 10_000_000_000_000));
-        delegate(DAVE, 10_000_000_000_000);
-        let early = shares(DAVE) / 2;
-        assert_ok!(Staking::undelegate(signed(DAVE), ALICE, early));
+        let fortune = 10_000_000_000_000;
+        assert_ok!(<Balances as Mutate<_>>::mint_into(&DAVE, fortune));
+        delegate(DAVE, fortune);
+        assert_ok!(Staking::undelegate(signed(DAVE), ALICE, shares(DAVE) / 2));
         delegate(EVE, 1_000);
         earn(1_000, Permill::zero());
-        lock(1, pool().stake().expect("the stake is small, qed"));
-        lock_out_the_rest();
-        assert_eq!(held_in_pool(), 0);
-        assert!(matches!(events().last(), Some(Event::ExitBegun { ruined: true, .. })));
+        // A fifth each time: nothing but offence after offence gets there.
+        let mut slashes = 0;
+        while Providers::<Test>::get(ALICE).is_some_and(|p| p.status == Status::Active) {
+            offend(Permill::one(), None);
+            slashes += 1;
+        }
+        assert!((60..70).contains(&slashes), "{slashes}");
+        assert!(events().contains(&Event::ExitBegun { provider: ALICE, ruined: true }));
+        assert!(held_in_pool() < fortune / 1_000_000 + 10, "{}", held_in_pool());
         assert_noop!(Staking::delegate(signed(ZOE), ALICE, 1_000), Refused::NotActive);
         // The income from before the slash is still theirs.
         let due = Staking::pending_income(&ALICE, &EVE);
@@ -104,23 +385,11 @@ fn a_pool_slashed_to_nothing_locks_nobody_in() {
         undelegate_all(DAVE);
         pass_blocks(UNBONDING_BLOCKS);
         assert_ok!(Staking::withdraw(signed(DAVE), ALICE));
-        assert_noop!(Staking::withdraw(signed(EVE), ALICE), Refused::NothingToWithdraw);
+        if Unbonding::<Test>::contains_key(ALICE, EVE) {
+            assert_ok!(Staking::withdraw(signed(EVE), ALICE));
+        }
         assert_ok!(Staking::deregister(signed(ZOE), ALICE));
     });
-}
-
-/// Slashes job 1, and then whatever is left by one more bond of all of it.
-fn lock_out_the_rest() {
-    let unbonding = pool().unbonding.balance;
-    Staking::slash_bond(&ALICE, 1, Permill::one(), &ZOE, 0);
-    assert!(pool().total().expect("the total is small, qed") <= unbonding);
-    Bonds::<Test>::insert(ALICE, 2, unbonding);
-    Pools::<Test>::mutate(ALICE, |slot| {
-        let pool = slot.as_mut().expect("Alice is registered, qed");
-        pool.locked = unbonding;
-        pool.bonds = 1;
-    });
-    Staking::slash_bond(&ALICE, 2, Permill::one(), &ZOE, 0);
 }
 
 #[test]

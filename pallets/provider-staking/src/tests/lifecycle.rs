@@ -130,31 +130,18 @@ fn a_new_operator_key_replaces_the_old_one() {
 }
 
 #[test]
-fn commission_only_falls() {
-    ExtBuilder::build_and_execute(|| {
-        register_alice(MIN_SELF_BOND);
-        for percent in [10, 11] {
-            assert_noop!(
-                Staking::lower_commission(signed(ALICE), Permill::from_percent(percent)),
-                Refused::CommissionNotLower
-            );
-        }
-        assert_ok!(Staking::lower_commission(signed(ALICE), Permill::from_percent(9)));
-        assert_eq!(Staking::provider(&ALICE).map(|view| view.commission), Some(Permill::from_percent(9)));
-    });
-}
-
-#[test]
 fn only_a_provider_changes_itself() {
     ExtBuilder::build_and_execute(|| {
         register_alice(MIN_SELF_BOND);
         for who in [DAVE, ALICE_KEY] {
             assert_noop!(Staking::set_profile(signed(who), profile()), Refused::NotAProvider);
             assert_noop!(Staking::set_operator(signed(who), 13), Refused::NotAProvider);
-            assert_noop!(Staking::lower_commission(signed(who), Permill::zero()), Refused::NotAProvider);
+            assert_noop!(Staking::set_commission(signed(who), Permill::zero()), Refused::NotAProvider);
             assert_noop!(Staking::bond_more(signed(who), 1), Refused::NotAProvider);
             assert_noop!(Staking::unbond_self(signed(who), 1), Refused::NotAProvider);
             assert_noop!(Staking::exit(signed(who)), Refused::NotAProvider);
+            assert_noop!(Staking::chill(signed(who)), Refused::NotAProvider);
+            assert_noop!(Staking::unchill(signed(who)), Refused::NotAProvider);
         }
     });
 }
@@ -181,7 +168,7 @@ fn an_exiting_provider_takes_nothing_new_and_does_not_come_back() {
         assert_noop!(Staking::lock_bond(&ALICE, 1, 0), Refused::NotActive);
         assert_noop!(Staking::exit(signed(ALICE)), Refused::AlreadyExiting);
         assert!(Staking::active_for(&ArithmeticMode::ClassExact { class: profile().class }).is_empty());
-        assert_eq!(pool().unbonding.balance, 5_000);
+        assert_eq!(pool().self_unbonding, 5_000);
     });
 }
 
