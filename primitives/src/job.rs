@@ -7,7 +7,7 @@
 use bounded_collections::{BoundedVec, ConstU32};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
-use sp_arithmetic::Permill;
+use sp_arithmetic::{helpers_128bit::multiply_by_rational_with_rounding, Permill, Rounding};
 
 use crate::{hashing::blake2_256, proof::MAX_AUDIT_ENTRIES, Balance, BlockNumber, ModelId, H256};
 
@@ -159,7 +159,9 @@ pub struct Assurance {
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct JobTiming {
-    /// How long the job waits for a provider.
+    /// How long providers bid before the lowest bid wins; 0 for none: the first quote at or under the maximum wins.
+    pub bidding_blocks: BlockNumber,
+    /// How long the job waits for a provider, each time that it is open.
     pub open_blocks: BlockNumber,
     /// How long the assigned provider may take to fetch the inputs and start.
     pub start_blocks: BlockNumber,
@@ -192,7 +194,8 @@ pub struct JobSpec<AccountId> {
     pub assurance: Assurance,
     /// What the training is about.
     pub theme: Theme,
-    /// The most that the customer pays for training, in planck.
+    /// The most that the customer pays for training, in planck. What it adds later is not in here, and neither is what
+    /// was paid before a handover: the maximum at any time is the job's escrow while it waits for a provider.
     pub max_price: Balance,
     /// What the customer pays for one auditor's re-execution of one segment, in planck.
     pub audit_fee: Balance,
@@ -222,7 +225,7 @@ pub enum SpecError {
     Method,
     /// A hyper-parameter is outside its range: learning rate 0, batch 0, beta not below 1, epsilon 0, steps 0.
     HyperParameters,
-    /// A time span is 0.
+    /// A time span other than the bidding window is 0, or there is a bidding window for a chosen provider.
     Timing,
     /// The maximum price is 0.
     Price,
@@ -265,9 +268,26 @@ impl<AccountId> JobSpec<AccountId> {
 
     /// First-round audits of the whole job: samples times auditors times milestones.
     pub fn audits(&self) -> u32 {
+        self.audits_from(0)
+    }
+
+    /// First-round audits of milestone `first` and those after it.
+    pub fn audits_from(&self, first: u32) -> u32 {
         let per_milestone =
             u32::from(self.assurance.samples).saturating_mul(u32::from(self.assurance.auditors));
-        per_milestone.saturating_mul(u32::try_from(self.milestones.len()).unwrap_or(u32::MAX))
+        let milestones = u32::try_from(self.milestones.len()).unwrap_or(u32::MAX).saturating_sub(first);
+        per_milestone.saturating_mul(milestones)
+    }
+
+    /// What milestone `index` pays of `price`, in planck, where `price` is for milestone `first` and those after it:
+    /// their shares are scaled among themselves, and the amount is rounded down. The last one is to be paid all that is
+    /// left instead. `None` if `index` is not among them.
+    pub fn pay_of(&self, index: u32, first: u32, price: Balance) -> Option<Balance> {
+        let remaining = self.milestones.iter().skip(usize::try_from(first).ok()?);
+        let whole = remaining.fold(0u32, |sum, m| sum.saturating_add(m.share.deconstruct()));
+        let milestone = self.milestones.get(usize::try_from(index).ok()?).filter(|_| index >= first)?;
+        let share = Balance::from(milestone.share.deconstruct());
+        multiply_by_rational_with_rounding(price, share, Balance::from(whole), Rounding::Down)
     }
 
     /// Checks the specification by itself, without the chain's state.
@@ -319,8 +339,9 @@ impl<AccountId> JobSpec<AccountId> {
         {
             return Err(SpecError::HyperParameters);
         }
-        let JobTiming { open_blocks, start_blocks, milestone_blocks } = self.timing;
-        if open_blocks == 0 || start_blocks == 0 || milestone_blocks == 0 {
+        let JobTiming { bidding_blocks, open_blocks, start_blocks, milestone_blocks } = self.timing;
+        let has_empty_span = open_blocks == 0 || start_blocks == 0 || milestone_blocks == 0;
+        if has_empty_span || (bidding_blocks > 0 && self.provider.is_some()) {
             return Err(SpecError::Timing);
         }
         if self.max_price == 0 {
@@ -383,7 +404,7 @@ mod tests {
             theme: BoundedVec::default(),
             max_price: 1,
             audit_fee: 0,
-            timing: JobTiming { open_blocks: 1, start_blocks: 1, milestone_blocks: 1 },
+            timing: JobTiming { bidding_blocks: 0, open_blocks: 1, start_blocks: 1, milestone_blocks: 1 },
             provider: None,
         }
     }
@@ -416,6 +437,10 @@ mod tests {
             (SpecError::HyperParameters, |s| s.hyper.beta2_micro = 1_000_000),
             (SpecError::HyperParameters, |s| s.steps_per_segment = 0),
             (SpecError::Timing, |s| s.timing.start_blocks = 0),
+            (SpecError::Timing, |s| {
+                s.timing.bidding_blocks = 1;
+                s.provider = Some(7);
+            }),
             (SpecError::Price, |s| s.max_price = 0),
             (SpecError::Arithmetic, |s| s.mode = ArithmeticMode::ClassExact { class: BoundedVec::default() }),
             (SpecError::Arithmetic, |s| s.mode = ArithmeticMode::Exact { version: 0, base: BaseFormat::W8 }),
@@ -436,6 +461,18 @@ mod tests {
         assert_eq!(spec.milestone_segments(2), None);
         let owners: Vec<_> = (0..6).map(|segment| spec.milestone_of(segment)).collect();
         assert_eq!(owners, vec![Some(0), Some(0), Some(1), Some(1), Some(1), None]);
-        assert_eq!(spec.audits(), 8);
+        assert_eq!((spec.audits(), spec.audits_from(1), spec.audits_from(2)), (8, 4, 0));
+    }
+
+    #[test]
+    fn the_remaining_milestones_share_a_price_as_they_shared_the_first_one() {
+        let mut spec = spec();
+        spec.milestones = milestones(&[(2, 500_000), (2, 300_000), (2, 200_000)]);
+        let pays = |first| -> Vec<_> { (0..4).map(|index| spec.pay_of(index, first, 1_001)).collect() };
+        assert_eq!(pays(0), vec![Some(500), Some(300), Some(200), None]);
+        assert_eq!(pays(1), vec![None, Some(600), Some(400), None]);
+        assert_eq!(pays(2), vec![None, None, Some(1_001), None]);
+        assert_eq!(pays(3), vec![None; 4]);
+        assert_eq!(spec.pay_of(0, 0, Balance::MAX), Some(Balance::MAX / 2));
     }
 }

@@ -5,7 +5,7 @@ use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 
 use crate::{
-    job::{ArithmeticMode, HyperParameters, Method, Theme},
+    job::{ArithmeticMode, HyperParameters, Method, Theme, MAX_MILESTONES},
     provider::Hardware,
     Balance, BlockNumber, JobId, ModelId, H256,
 };
@@ -70,6 +70,26 @@ pub struct AuditEntry<AccountId> {
     pub verdict: Option<Verdict>,
 }
 
+/// The milestones that one provider trained and was paid for. A job has several when it was handed over.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Tranche<AccountId> {
+    /// Who trained.
+    pub provider: AccountId,
+    /// Its first milestone, from 0.
+    pub first_milestone: u32,
+    /// Its last milestone.
+    pub last_milestone: u32,
+    /// What it was paid for them, in planck.
+    pub paid: Balance,
+    /// Unix time of its start, in milliseconds.
+    pub started_at: u64,
+}
+
+/// The tranches of a job in the order of their milestones. Each has one at least, so there are never more.
+pub type Tranches<AccountId> = BoundedVec<Tranche<AccountId>, ConstU32<MAX_MILESTONES>>;
+
 /// What is known for ever about a finished training.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct TrainingRecord<AccountId> {
@@ -77,19 +97,21 @@ pub struct TrainingRecord<AccountId> {
     pub job: JobId,
     /// Who ordered and paid.
     pub customer: AccountId,
-    /// Who trained.
+    /// Who trained, and finished where several did.
     pub provider: AccountId,
+    /// Who trained which milestones, the finisher's last; together they are the whole job.
+    pub tranches: Tranches<AccountId>,
     /// Unix time of the request, in milliseconds.
     pub requested_at: u64,
-    /// Unix time of the provider's start, in milliseconds.
+    /// Unix time of the first tranche's start, in milliseconds.
     pub started_at: u64,
     /// Unix time of the submission, in milliseconds.
     pub ended_at: u64,
-    /// The machine, as advertised at assignment.
+    /// The finisher's machine, as advertised at assignment.
     pub hardware: Hardware,
-    /// Price of a GPU hour at assignment, in planck.
+    /// The finisher's price of a GPU hour at assignment, in planck.
     pub price_per_gpu_hour: Balance,
-    /// Price of the job, in planck.
+    /// What training cost, in planck: what all tranches were paid.
     pub price: Balance,
     /// Base model.
     pub model: ModelId,

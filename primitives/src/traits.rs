@@ -15,6 +15,7 @@ use sp_runtime::{DispatchError, DispatchResult};
 use crate::{
     job::{ArithmeticMode, JobSpec},
     machine::{Failure, JobState},
+    proof::Tranches,
     provider::{Hardware, ProviderView},
     Balance, BlockNumber, JobId, ModelId, H256,
 };
@@ -95,14 +96,18 @@ pub enum AuditOutcome {
 /// What proof-of-training sees of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobView<AccountId> {
-    /// Who ordered and pays.
+    /// Who ordered.
     pub customer: AccountId,
+    /// Who pays: the customer or its sponsor.
+    pub funder: AccountId,
     /// The specification.
     pub spec: JobSpec<AccountId>,
     /// Where the job stands.
     pub state: JobState,
-    /// The assignment, from [`JobState::Assigned`] on.
+    /// The assignment, from [`JobState::Assigned`] on; none again while the job waits for another provider.
     pub assignment: Option<Assignment<AccountId>>,
+    /// What providers who had the job before trained and were paid for.
+    pub tranches: Tranches<AccountId>,
     /// Unix time of the request, in milliseconds.
     pub requested_at: u64,
 }
@@ -122,7 +127,9 @@ pub struct JobView<AccountId> {
 pub struct Assignment<AccountId> {
     /// Who trains.
     pub provider: AccountId,
-    /// What the customer pays if every milestone is verified, in planck.
+    /// The first milestone that is the provider's to train; 0 unless it goes on where another one ended.
+    pub first_milestone: u32,
+    /// What the customer pays if every milestone from that one on is verified, in planck.
     pub price: Balance,
     /// The provider's commission.
     pub commission: Permill,
@@ -152,18 +159,20 @@ pub trait JobEscrow<AccountId> {
     /// # Errors
     /// If the job is not running, or its deadline is over.
     fn submitted(job: JobId) -> DispatchResult;
-    /// Every audit of milestone `index` passed: pays its share. Milestones may be verified in any order, each once.
-    /// When it was the last one and the job is submitted, the challenge window begins.
+    /// Every audit of milestone `index` passed. Milestones may be verified in any order, each once; one is paid when it
+    /// and all before it are. When all are paid and the job is submitted, the challenge window begins; when all that
+    /// is committed is paid and the job is being cancelled, it ends: nothing may be written about it afterwards.
     ///
     /// # Errors
-    /// If the job or milestone is unknown or the milestone was paid before.
+    /// If the job or milestone is unknown or the milestone was verified before.
     fn milestone_verified(job: JobId, index: u32) -> DispatchResult;
-    /// Pays one audit fee to `auditor` out of the job's audit budget; nothing if the budget is used up.
+    /// Pays one audit fee, for a segment of `milestone`, to `auditor` out of the job's audit budget; nothing if the
+    /// budget is used up.
     ///
     /// # Errors
-    /// If the job is unknown.
-    fn pay_auditor(job: JobId, auditor: &AccountId) -> DispatchResult;
-    /// An auditor found a mismatch: Running | Submitted → Disputed. `Ok` if it is disputed already.
+    /// If the job or the milestone is unknown.
+    fn pay_auditor(job: JobId, milestone: u32, auditor: &AccountId) -> DispatchResult;
+    /// An auditor found a mismatch: Running | Submitted | Cancelling → Disputed. `Ok` if it is disputed already.
     ///
     /// # Errors
     /// If the state doesn't allow it.
@@ -174,7 +183,9 @@ pub trait JobEscrow<AccountId> {
     /// # Errors
     /// If the job is not disputed.
     fn upheld(job: JobId) -> DispatchResult;
-    /// Ends the job for `failure`: refunds what is not paid, settles the bond by [`Failure::party`].
+    /// Ends the present attempt for `failure`: settles the bond by [`Failure::party`], and reopens the job for another
+    /// provider ([`ProofOfTraining::on_handover`]) or ends it and refunds what is not paid
+    /// ([`ProofOfTraining::on_closed`]). The caller writes nothing about the job afterwards.
     ///
     /// # Errors
     /// If the state doesn't allow it.
@@ -192,6 +203,13 @@ pub trait ProofOfTraining<AccountId> {
     fn on_created(_id: JobId, _model: ModelId) -> DispatchResult {
         Ok(())
     }
+    /// The job is open again after an attempt that failed: another provider goes on with milestone `first`. What was
+    /// committed, drawn and found from that milestone on is dropped, what is before it stays. `job` is the view at
+    /// that moment.
+    ///
+    /// # Errors
+    /// If there is no such milestone; the caller's transaction is rolled back.
+    fn on_handover(id: JobId, job: &JobView<AccountId>, first: u32) -> DispatchResult;
     /// The job reached a terminal state. Finalized jobs get their training record, in all cases the open audits end.
     /// `job` is the view at that moment, with the terminal state in it.
     ///

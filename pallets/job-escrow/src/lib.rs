@@ -2,36 +2,57 @@
 //!
 //! ## Terms
 //! * **Job**: an order for a fine-tuned adapter. Its **specification** fixes everything that shapes the result.
+//! * **Funder**: who pays: the customer, or a **sponsor** that has named it.
 //! * **Escrow**: the part of the maximum price that is not paid out yet. **Audit budget**: the same for audit fees.
-//!   Both stay on the customer's account, on hold.
-//! * **Milestone**: a run of segments that is paid for by itself once its audits pass.
-//! * **Assignment**: what is frozen when a provider accepts: price, commission, hardware, bond.
+//!   Both stay on the funder's account, on hold.
+//! * **Milestone**: a run of segments that is paid for by itself once its audits, and those before it, pass.
+//! * **Assignment**: what is frozen when a provider accepts: price, commission, hardware, bond. **Attempt**: the time
+//!   from there until the provider is done or fails. **Handover**: another provider goes on after a failed attempt.
 //!
 //! ## Rules
 //! * A job moves only as `attune_primitives::machine::next` says. Each live state has one deadline; up to it the
 //!   parties act, afterwards anyone may push it ([`Call::enforce_deadline`]).
 //! * To create a job takes the maximum price, the audit budget (every first-round audit, and
-//!   [`Config::CommitteeReserve`] more a milestone) and a deposit, all on hold.
+//!   [`Config::CommitteeReserve`] more a milestone) and a deposit, all on hold. The funder may add to the maximum while
+//!   no provider is assigned, and to the audit budget as long as the job lives ([`Call::top_up`]).
 //! * The first provider who computes in the job's arithmetic and names a price at or under the maximum gets the job, or
-//!   only the provider that the customer chose. Neither the customer nor its accounts as provider may take it. What the
-//!   price leaves of the maximum goes back at once. The provider's bond is sized from the audit odds and locked in
-//!   its pool.
-//! * A milestone is paid when it is verified, once. The last one gets what rounding left. A payee that can't receive
-//!   is recorded as owed and can be paid later by anyone ([`Call::claim_owed`]): settlement never fails.
-//! * Cancelling an open or assigned job costs nothing. Cancelling a running one pays the provider
-//!   [`Config::CancellationFee`] of what is unpaid, at most the share of the next milestone. While a committed milestone
-//!   is under audit the customer can't cancel: it would have work that it doesn't pay for.
+//!   only the provider that the customer chose. With a bidding window, providers bid first and the lowest bid whose
+//!   provider can still take the job wins when the window's deadline is pushed, the larger stake first among equals;
+//!   without any the job is then open for the first quote. At most [`Config::MaxBids`] bids are kept, one a provider; a
+//!   better one drops the worst.
+//! * Neither the customer nor the sponsor, as a provider or as a provider's operator key, may take the job.
+//! * What the price leaves of the maximum goes back at once. The provider's bond is sized from the audit odds and locked
+//!   in its pool.
+//! * A milestone is paid when it and all before it are verified, once. The last one gets what rounding left. A payee that
+//!   can't receive is recorded as owed and can be paid later by anyone ([`Call::claim_owed`]): settlement never fails.
+//! * Cancelling a job that has not started costs nothing. Cancelling a running one pays the provider
+//!   [`Config::CancellationFee`] of what is unpaid, at most the share of the next milestone. While committed milestones
+//!   are under audit, cancelling is only asked for: nothing more is committed, those audits go on, what they verify is
+//!   paid, and with the last one (or at the deadline) the job is cancelled with the fee. A submitted or disputed job
+//!   can't be cancelled: its work is done, or its provider on trial.
 //! * A provider that lets a milestone's deadline pass loses [`Config::MissedPart`] of its bond; one that is convicted, or
-//!   does not open its trace, all of it. From a slash the customer gets back what the job has cost so far.
-//!   Where nobody can be blamed nobody is slashed.
-//! * When a job ends, what is left of escrow and audit budget goes back to the customer. After
+//!   does not open its trace, all of it. From a slash the funder gets back what the attempt has cost in vain: all that
+//!   was spent in it if the job ends, only the fees of milestones that are to be trained again if it is handed over.
+//!   Where nobody can be blamed nobody is slashed. The table stands at `attune_primitives::machine::Failure::party`.
+//! * A failed attempt reopens the job for the first quote, at most [`Config::MaxHandovers`] times. The next provider
+//!   goes on after the last milestone that was paid, for at most what is unpaid; the remaining milestones' shares are
+//!   scaled among themselves. If the audit budget doesn't cover the first-round audits of the rest, the shortfall comes
+//!   out of the escrow; if that leaves nothing, the job ends. A provider that failed by its own fault, or gave the job
+//!   up before it started, may not take it again. A job for a chosen provider is never handed over.
+//! * A sponsor names a customer, a limit for all jobs together, one for each job, and a last block ([`Call::sponsor`]).
+//!   Refunds and deposits go back to it and make room again. It ends a sponsorship at any time, the customer declines
+//!   it, and anyone removes it once it has expired ([`Call::end_sponsorship`]); its jobs go on.
+//! * When a job ends, what is left of escrow and audit budget goes back to the funder. After
 //!   [`Config::PruneAfter`] blocks anyone may delete it ([`Call::prune_job`]), and the deposit goes back.
 //!
 //! ## Limitations
-//! * No bidding window, no sponsors, no top-up, no handover to another provider: a job that fails ends.
 //! * No challenge call: the challenge window passes without one.
 //! * A provider that never got the inputs and one that vanished before its start look the same on chain; neither is
-//!   slashed.
+//!   slashed, and each uses up a handover.
+//! * Whoever goes on needs the last checkpoint of the one before, which serves it or doesn't: a checkpoint that nobody
+//!   serves makes the next providers decline until no handover is left.
+//! * A bid takes no deposit. What it needs is a registered provider with the free stake for its bond.
+//! * Two accounts of one person pass for two people: self-dealing is refused by account and operator key only.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(clippy::arithmetic_side_effects)]
@@ -42,9 +63,15 @@ pub use pallet::*;
 pub use types::*;
 pub use weights::WeightInfo;
 
+#[cfg(feature = "runtime-benchmarks")]
+#[allow(clippy::arithmetic_side_effects, reason = "a benchmark that overflows fails, as it should")]
+pub mod benchmarking;
+mod handover;
 mod lifecycle;
+mod matching;
 mod money;
 mod settlement;
+mod sponsors;
 #[cfg(any(test, feature = "std", feature = "try-runtime"))]
 #[allow(clippy::arithmetic_side_effects, reason = "a check that overflows has found something")]
 mod try_state;
@@ -68,7 +95,7 @@ pub mod pallet {
     use super::*;
     use attune_primitives::{
         job::JobSpec,
-        machine::{JobState, TransitionError},
+        machine::{Failure, JobState, TransitionError},
         traits::{ProofOfTraining, Providers},
         Balance, BlockNumber, JobId,
     };
@@ -82,8 +109,12 @@ pub mod pallet {
     use frame_system::pallet_prelude::*;
     use sp_arithmetic::Permill;
 
+    /// The layout of what is stored.
+    const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+
     /// The pallet.
     #[pallet::pallet]
+    #[pallet::storage_version(STORAGE_VERSION)]
     pub struct Pallet<T>(_);
 
     /// What the runtime chooses.
@@ -157,6 +188,22 @@ pub mod pallet {
         /// How long an ended job is kept at least, in blocks.
         #[pallet::constant]
         type PruneAfter: Get<BlockNumber>;
+
+        /// How often a job may be handed over; at most [`MAX_HANDOVERS`].
+        #[pallet::constant]
+        type MaxHandovers: Get<u32>;
+
+        /// Most bids that are kept for a job.
+        #[pallet::constant]
+        type MaxBids: Get<u32>;
+
+        /// Deposit of a sponsorship, in planck.
+        #[pallet::constant]
+        type SponsorshipDeposit: Get<Balance>;
+
+        /// Sets up what benchmarks need of the neighbours.
+        #[cfg(feature = "runtime-benchmarks")]
+        type BenchmarkHelper: crate::benchmarking::BenchmarkHelper<Self::AccountId>;
     }
 
     /// Why money is on hold.
@@ -164,7 +211,7 @@ pub mod pallet {
     pub enum HoldReason {
         /// Price and audit fees of jobs, and what is owed to payees that could not receive.
         Escrow,
-        /// Deposits of jobs.
+        /// Deposits of jobs and of sponsorships.
         Deposit,
     }
 
@@ -181,24 +228,85 @@ pub mod pallet {
     pub type Owed<T: Config> =
         StorageDoubleMap<_, Twox64Concat, JobId, Blake2_128Concat, T::AccountId, Balance, ValueQuery>;
 
+    /// Bids for a job, in the order in which they came. Goes when the bidding window is over or the job is cancelled.
+    #[pallet::storage]
+    pub type Bids<T: Config> =
+        StorageMap<_, Twox64Concat, JobId, BoundedVec<Bid<T::AccountId>, T::MaxBids>, ValueQuery>;
+
+    /// The id of the next sponsorship.
+    #[pallet::storage]
+    pub type NextSponsorshipId<T: Config> = StorageValue<_, SponsorshipId, ValueQuery>;
+
+    /// Who pays for whom: sponsor, then customer. Deleted by [`Call::end_sponsorship`].
+    #[pallet::storage]
+    pub type Sponsorships<T: Config> = StorageDoubleMap<
+        _,
+        Blake2_128Concat,
+        T::AccountId,
+        Blake2_128Concat,
+        T::AccountId,
+        Sponsorship,
+        OptionQuery,
+    >;
+
     /// What happened. Amounts are in planck.
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
     pub enum Event<T: Config> {
-        /// A job was created: it is open.
+        /// A job was created.
         JobCreated {
             /// The job.
             job: JobId,
-            /// Who ordered and pays.
+            /// Who ordered.
             customer: T::AccountId,
+            /// Who pays: the customer or its sponsor.
+            funder: T::AccountId,
             /// The most that training may cost.
             max_price: Balance,
             /// What is set aside for audits.
             audit_budget: Balance,
-            /// Last block on which a provider may accept.
+            /// Where it begins: open or bidding.
+            state: JobState,
+            /// Last block on which a provider may accept or bid.
             deadline: BlockNumber,
         },
-        /// A provider accepted: open → assigned.
+        /// A provider bid, or lowered its bid.
+        BidPlaced {
+            /// The job.
+            job: JobId,
+            /// Who bids.
+            provider: T::AccountId,
+            /// What it asks.
+            price: Balance,
+        },
+        /// A provider took its bid back.
+        BidWithdrawn {
+            /// The job.
+            job: JobId,
+            /// Whose bid.
+            provider: T::AccountId,
+        },
+        /// The list of bids was full: the worst one made room for a better one.
+        BidDropped {
+            /// The job.
+            job: JobId,
+            /// Whose bid.
+            provider: T::AccountId,
+            /// What it asked.
+            price: Balance,
+        },
+        /// The funder added to a job's maximum price or audit budget.
+        ToppedUp {
+            /// The job.
+            job: JobId,
+            /// Who pays.
+            funder: T::AccountId,
+            /// Added to the maximum price.
+            for_training: Balance,
+            /// Added to the audit budget.
+            for_audits: Balance,
+        },
+        /// A provider accepted, or its bid won: open or bidding → assigned.
         JobAccepted {
             /// The job.
             job: JobId,
@@ -222,7 +330,24 @@ pub mod pallet {
             /// Last block on which the parties may act; 0 if the job has ended.
             deadline: BlockNumber,
         },
-        /// A milestone was verified and paid.
+        /// An attempt failed and the job is open again: another provider may go on.
+        HandedOver {
+            /// The job.
+            job: JobId,
+            /// Who had it.
+            provider: T::AccountId,
+            /// Why it has it no more.
+            failure: Failure,
+            /// The first milestone that is still to be trained.
+            first_milestone: u32,
+            /// The most that the next provider may ask for it and those after it.
+            max_price: Balance,
+            /// What is set aside for audits.
+            audit_budget: Balance,
+            /// Last block on which a provider may accept.
+            deadline: BlockNumber,
+        },
+        /// A milestone was paid: it and all before it are verified.
         MilestonePaid {
             /// The job.
             job: JobId,
@@ -251,7 +376,7 @@ pub mod pallet {
             /// What is paid.
             amount: Balance,
         },
-        /// A payee could not receive: the payment waits on the customer's account.
+        /// A payee could not receive: the payment waits on the funder's account.
         PaymentOwed {
             /// The job.
             job: JobId,
@@ -269,12 +394,12 @@ pub mod pallet {
             /// What is paid.
             amount: Balance,
         },
-        /// Money went back to the customer.
+        /// Money went back to the funder.
         Refunded {
             /// The job.
             job: JobId,
             /// Who gets it.
-            customer: T::AccountId,
+            funder: T::AccountId,
             /// What goes back.
             amount: Balance,
         },
@@ -291,6 +416,26 @@ pub mod pallet {
         JobPruned {
             /// The job.
             job: JobId,
+        },
+        /// Somebody pays for a customer's jobs, or has changed how much.
+        Sponsored {
+            /// Who pays.
+            sponsor: T::AccountId,
+            /// For whom.
+            customer: T::AccountId,
+            /// The most that all jobs together may hold and spend.
+            limit: Balance,
+            /// The most that one job may hold when it is created.
+            per_job: Balance,
+            /// Last block on which a job may be created.
+            expires_at: BlockNumber,
+        },
+        /// A sponsorship was ended; its deposit went back to the sponsor.
+        SponsorshipEnded {
+            /// Who paid.
+            sponsor: T::AccountId,
+            /// For whom.
+            customer: T::AccountId,
         },
     }
 
@@ -315,15 +460,16 @@ pub mod pallet {
         InvalidMethod,
         /// A hyper-parameter is out of range: learning rate, batch, accumulation, epsilon and steps above 0, betas below 1.
         InvalidHyperParameters,
-        /// Each time span must be above 0 and at most [`Config::MaxPhaseBlocks`].
+        /// Each time span but the bidding window must be above 0, all at most [`Config::MaxPhaseBlocks`]; there is no bidding
+        /// window for a chosen provider.
         InvalidTiming,
-        /// The price is 0, or above the job's maximum.
+        /// The price is 0, or above what the job may cost: its escrow, as long as it waits for a provider.
         InvalidPrice,
         /// The audit fee is below [`Config::MinAuditFee`].
         AuditFeeTooLow,
         /// The arithmetic names nothing: an empty execution class, or version 0 of exact arithmetic.
         InvalidArithmetic,
-        /// The customer's free balance doesn't cover price, audit fees and deposit.
+        /// The free balance of who pays doesn't cover it: for a job its price, audit fees and deposit.
         InsufficientBalance,
         /// The caller is not the customer of this job.
         NotCustomer,
@@ -331,7 +477,7 @@ pub mod pallet {
         NotAssignedProvider,
         /// The caller is not a provider's operator key.
         NotAnOperator,
-        /// The customer may not take its own job.
+        /// Neither the customer nor the sponsor may take the job, as provider or as operator key.
         SelfDealing,
         /// The customer chose another provider.
         NotChosenProvider,
@@ -343,10 +489,45 @@ pub mod pallet {
         DeadlineOver,
         /// The deadline of the job's state is not over yet.
         DeadlineNotOver,
-        /// The milestone is unknown, or paid already.
+        /// The milestone is unknown or not committed, or verified already.
         MilestoneNotPayable,
         /// Nothing is owed.
         NothingOwed,
+        /// The provider had this job before: it failed by its own fault, or gave it up before it started.
+        ProviderExcluded,
+        /// As many bids as are kept are lower or as low: bid less.
+        BidsFull,
+        /// The provider's present bid is as low or lower: a bid can only be lowered, or withdrawn.
+        BidNotLower,
+        /// The provider has no bid for this job.
+        NoSuchBid,
+        /// The caller is not who pays for this job.
+        NotFunder,
+        /// Both amounts are 0.
+        NothingToAdd,
+        /// A provider is assigned: its price stands. Only the audit budget can be added to.
+        PriceIsFrozen,
+        /// The job has ended.
+        JobEnded,
+        /// The job is being cancelled already: it ends with the audits of what is committed.
+        AlreadyCalledOff,
+        /// All work of the job is submitted: it is audited, and paid as it passes. It can't be cancelled any more.
+        CannotCancelSubmitted,
+        /// An auditor found a mismatch. Wait for the committee: a provider that is upheld goes on, and the job can be
+        /// cancelled then; one that is convicted loses it.
+        CannotCancelDisputed,
+        /// There is no such sponsorship: the sponsor has never named this customer, or it was ended.
+        NotSponsored,
+        /// The sponsorship has expired, or would expire before it begins.
+        SponsorshipExpired,
+        /// The job would hold more than the sponsor pays for one job.
+        AboveSponsorsJobLimit,
+        /// The sponsor's limit is used up: wait for refunds, or ask it for more.
+        SponsorExhausted,
+        /// Nobody is its own sponsor.
+        OwnSponsor,
+        /// Before it expires, only the sponsor and the customer can end a sponsorship.
+        NotYourSponsorship,
         /// The payee still can't receive: see that its account exists.
         StillUnpayable,
         /// The job was not ended long enough ago, or a payment is still owed.
@@ -355,8 +536,6 @@ pub mod pallet {
         ArithmeticOverflow,
         /// The chosen provider is not registered: check its account.
         UnknownProvider,
-        /// A committed milestone is under audit: it is paid, or the job fails. Cancel after that.
-        MilestoneUnderAudit,
         /// Milestones are committed in order, each once.
         MilestoneOutOfOrder,
         /// A result is submitted when all milestones are committed.
@@ -381,6 +560,11 @@ pub mod pallet {
             assert!(T::DisputeWindow::get() > 0, "DisputeWindow is 0: no dispute could end in time");
             assert!(T::MaxPhaseBlocks::get() > 0, "MaxPhaseBlocks is 0: no specification could be valid");
             assert!(T::MaxBondMultiple::get() > 0, "MaxBondMultiple is 0: jobs would have no bond");
+            assert!(T::MaxBids::get() > 0, "MaxBids is 0: no bid could win");
+            assert!(
+                T::MaxHandovers::get() <= MAX_HANDOVERS,
+                "MaxHandovers is above {MAX_HANDOVERS}, the providers that a job can exclude"
+            );
         }
 
         #[cfg(feature = "try-runtime")]
@@ -391,15 +575,29 @@ pub mod pallet {
 
     #[pallet::call]
     impl<T: Config> Pallet<T> {
-        /// Orders a job. Puts the maximum price, the audit budget and the deposit on hold.
+        /// Orders a job. Puts the maximum price, the audit budget and the deposit on hold: on the caller's account, or on
+        /// that of `sponsor`, which must have named the caller.
+        ///
+        /// # Errors
+        /// That of the first rule which the specification breaks; `UnknownModel`, `UnknownProvider`, `SelfDealing`,
+        /// `WrongArithmetic`, `InsufficientBalance`; with a sponsor `NotSponsored`, `SponsorshipExpired`,
+        /// `AboveSponsorsJobLimit`, `SponsorExhausted`.
         #[pallet::call_index(0)]
         #[pallet::weight(T::WeightInfo::create_job())]
-        pub fn create_job(origin: OriginFor<T>, spec: JobSpec<T::AccountId>) -> DispatchResult {
+        pub fn create_job(
+            origin: OriginFor<T>,
+            spec: JobSpec<T::AccountId>,
+            sponsor: Option<T::AccountId>,
+        ) -> DispatchResult {
             let customer = ensure_signed(origin)?;
-            Self::do_create(customer, spec)
+            Self::do_create(customer, spec, sponsor)
         }
 
         /// Takes an open job at `price`. The caller is a provider's operator key.
+        ///
+        /// # Errors
+        /// `UnknownJob`, `NotAnOperator`, `SelfDealing`, `NotChosenProvider`, `WrongArithmetic`, `ProviderExcluded`,
+        /// `NotAllowedInState`, `DeadlineOver`, `InvalidPrice`; or the provider's free stake doesn't cover the bond.
         #[pallet::call_index(1)]
         #[pallet::weight(T::WeightInfo::accept_job())]
         pub fn accept_job(
@@ -412,6 +610,9 @@ pub mod pallet {
         }
 
         /// The assigned provider has the inputs and starts.
+        ///
+        /// # Errors
+        /// `UnknownJob`, `NotAnOperator`, `NotAssignedProvider`, `NotAllowedInState`, `DeadlineOver`.
         #[pallet::call_index(2)]
         #[pallet::weight(T::WeightInfo::start_job())]
         pub fn start_job(origin: OriginFor<T>, job: JobId) -> DispatchResult {
@@ -420,30 +621,45 @@ pub mod pallet {
         }
 
         /// The assigned provider gives the job back before it starts: the inputs never came, or don't fit.
+        ///
+        /// # Errors
+        /// `UnknownJob`, `NotAnOperator`, `NotAssignedProvider`, `NotAllowedInState`, `DeadlineOver`.
         #[pallet::call_index(3)]
-        #[pallet::weight(T::WeightInfo::close_job())]
+        #[pallet::weight(T::WeightInfo::decline_job())]
         pub fn decline_job(origin: OriginFor<T>, job: JobId) -> DispatchResult {
             let operator = ensure_signed(origin)?;
             Self::do_decline(operator, job)
         }
 
-        /// The customer calls the job off. Costs a fee once it runs; refused once it is submitted or disputed.
+        /// The customer calls the job off. Costs a fee once it runs. While committed work is under audit the job only begins
+        /// to be cancelled: it ends with those audits.
+        ///
+        /// # Errors
+        /// `UnknownJob`, `NotCustomer`, `DeadlineOver`; `CannotCancelSubmitted`, `CannotCancelDisputed`,
+        /// `AlreadyCalledOff`, `JobEnded` in the states that they name.
         #[pallet::call_index(4)]
-        #[pallet::weight(T::WeightInfo::close_job())]
+        #[pallet::weight(T::WeightInfo::cancel_job())]
         pub fn cancel_job(origin: OriginFor<T>, job: JobId) -> DispatchResult {
             let customer = ensure_signed(origin)?;
             Self::do_cancel(customer, job)
         }
 
-        /// Pushes a job whose deadline is over to its end. Anyone may call it.
+        /// Pushes a job whose deadline is over: to its end, to another provider, or from bidding to whoever has won. Anyone
+        /// may call it.
+        ///
+        /// # Errors
+        /// `UnknownJob`, `DeadlineNotOver`, `NotAllowedInState`; or the record can't be written.
         #[pallet::call_index(5)]
-        #[pallet::weight(T::WeightInfo::close_job())]
+        #[pallet::weight(T::WeightInfo::enforce_deadline().max(T::WeightInfo::end_bidding()))]
         pub fn enforce_deadline(origin: OriginFor<T>, job: JobId) -> DispatchResult {
             ensure_signed(origin)?;
             Self::do_enforce_deadline(job)
         }
 
         /// Pays what is owed to `payee` from `job`. Anyone may call it.
+        ///
+        /// # Errors
+        /// `UnknownJob`, `NothingOwed`, `StillUnpayable`.
         #[pallet::call_index(6)]
         #[pallet::weight(T::WeightInfo::claim_owed())]
         pub fn claim_owed(origin: OriginFor<T>, job: JobId, payee: T::AccountId) -> DispatchResult {
@@ -451,13 +667,98 @@ pub mod pallet {
             Self::do_claim_owed(job, payee)
         }
 
-        /// Deletes a job that ended [`Config::PruneAfter`] blocks ago; its deposit goes back to the customer. Anyone may
+        /// Deletes a job that ended [`Config::PruneAfter`] blocks ago; its deposit goes back to the funder. Anyone may
         /// call it.
+        ///
+        /// # Errors
+        /// `UnknownJob`, `NotPrunable`.
         #[pallet::call_index(7)]
         #[pallet::weight(T::WeightInfo::prune_job())]
         pub fn prune_job(origin: OriginFor<T>, job: JobId) -> DispatchResult {
             ensure_signed(origin)?;
             Self::do_prune(job)
+        }
+
+        /// Bids `price` for a job in its bidding window, or lowers the caller's bid to it. The caller is a provider's
+        /// operator key.
+        ///
+        /// # Errors
+        /// `UnknownJob`, `NotAnOperator`, `SelfDealing`, `NotChosenProvider`, `WrongArithmetic`, `ProviderExcluded`,
+        /// `NotAllowedInState`, `DeadlineOver`, `InvalidPrice`, `BidNotLower`, `BidsFull`; or the provider's free stake
+        /// doesn't cover the bond.
+        #[pallet::call_index(8)]
+        #[pallet::weight(T::WeightInfo::place_bid())]
+        pub fn place_bid(
+            origin: OriginFor<T>,
+            job: JobId,
+            #[pallet::compact] price: Balance,
+        ) -> DispatchResult {
+            let operator = ensure_signed(origin)?;
+            Self::do_place_bid(operator, job, price)
+        }
+
+        /// Takes the caller's bid back. The caller is a provider's operator key.
+        ///
+        /// # Errors
+        /// `UnknownJob`, `NotAnOperator`, `NotAllowedInState`, `DeadlineOver`, `NoSuchBid`.
+        #[pallet::call_index(9)]
+        #[pallet::weight(T::WeightInfo::withdraw_bid())]
+        pub fn withdraw_bid(origin: OriginFor<T>, job: JobId) -> DispatchResult {
+            let operator = ensure_signed(origin)?;
+            Self::do_withdraw_bid(operator, job)
+        }
+
+        /// The funder adds `for_training` to the maximum price while no provider is assigned, and `for_audits` to the audit
+        /// budget.
+        ///
+        /// # Errors
+        /// `UnknownJob`, `NotFunder`, `NothingToAdd`, `JobEnded`, `PriceIsFrozen`, `DeadlineOver`,
+        /// `InsufficientBalance`.
+        #[pallet::call_index(10)]
+        #[pallet::weight(T::WeightInfo::top_up())]
+        pub fn top_up(
+            origin: OriginFor<T>,
+            job: JobId,
+            #[pallet::compact] for_training: Balance,
+            #[pallet::compact] for_audits: Balance,
+        ) -> DispatchResult {
+            let funder = ensure_signed(origin)?;
+            Self::do_top_up(funder, job, for_training, for_audits)
+        }
+
+        /// Lets `customer` order jobs that the caller pays for: all together up to `limit`, each up to `per_job`, until
+        /// block `expires_at`. Called again it changes these; what is used of the limit stays counted. Takes a deposit
+        /// while it exists.
+        ///
+        /// # Errors
+        /// `OwnSponsor`, `SponsorshipExpired`, `InsufficientBalance`.
+        #[pallet::call_index(11)]
+        #[pallet::weight(T::WeightInfo::sponsor())]
+        pub fn sponsor(
+            origin: OriginFor<T>,
+            customer: T::AccountId,
+            #[pallet::compact] limit: Balance,
+            #[pallet::compact] per_job: Balance,
+            expires_at: BlockNumber,
+        ) -> DispatchResult {
+            let sponsor = ensure_signed(origin)?;
+            Self::do_sponsor(sponsor, customer, limit, per_job, expires_at)
+        }
+
+        /// Ends a sponsorship; its deposit goes back. By the sponsor, by the customer, and by anyone once it has expired.
+        /// Jobs that it pays for go on.
+        ///
+        /// # Errors
+        /// `NotSponsored`, `NotYourSponsorship`.
+        #[pallet::call_index(12)]
+        #[pallet::weight(T::WeightInfo::end_sponsorship())]
+        pub fn end_sponsorship(
+            origin: OriginFor<T>,
+            sponsor: T::AccountId,
+            customer: T::AccountId,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_end_sponsorship(who, sponsor, customer)
         }
     }
 

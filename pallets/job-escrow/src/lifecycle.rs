@@ -2,15 +2,15 @@
 
 use attune_primitives::{
     job::{JobSpec, JobTiming, SpecError},
-    machine::{self, Action, JobState},
-    odds,
-    traits::{Assignment, ProofOfTraining, Providers},
+    machine::{self, Action, Facts, JobState, Phase},
+    traits::{ProofOfTraining, Providers},
     Balance, BlockNumber, JobId,
 };
 use frame_support::{
     pallet_prelude::*,
     traits::{
         fungible::{Inspect, MutateHold},
+        tokens::Precision,
         UnixTime,
     },
 };
@@ -18,7 +18,7 @@ use sp_runtime::traits::UniqueSaturatedInto;
 
 use crate::*;
 
-type Result<Value> = core::result::Result<Value, DispatchError>;
+pub(crate) type Result<Value> = core::result::Result<Value, DispatchError>;
 
 impl<T: Config> Pallet<T> {
     /// The current block.
@@ -49,9 +49,25 @@ impl<T: Config> Pallet<T> {
         Ok(job)
     }
 
+    /// What the job's next state depends on besides its state.
+    pub(crate) fn facts(job: &Job<T::AccountId>) -> Facts {
+        Facts {
+            all_verified: job.all_verified(),
+            under_audit: job.is_under_audit(),
+            awarded: false,
+            reopens: Self::handover_shortfall(job).is_some(),
+        }
+    }
+
+    /// The state to which `action` would move `job` now.
+    pub(crate) fn foresee(job: &Job<T::AccountId>, action: Action) -> Result<JobState> {
+        let after = machine::next(job.state, action, Self::facts(job), Self::now(), job.deadline);
+        after.map_err(|error| Error::<T>::from(error).into())
+    }
+
     /// Moves `job` by `action`; its deadline is the caller's to set.
     pub(crate) fn transition(job: &mut Job<T::AccountId>, action: Action) -> DispatchResult {
-        job.state = machine::next(job.state, action, Self::now(), job.deadline).map_err(Error::<T>::from)?;
+        job.state = Self::foresee(job, action)?;
         Ok(())
     }
 
@@ -60,7 +76,81 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::StateChanged { job: id, from, to: job.state, deadline });
     }
 
-    pub(crate) fn do_create(customer: T::AccountId, spec: JobSpec<T::AccountId>) -> DispatchResult {
+    pub(crate) fn do_create(
+        customer: T::AccountId,
+        spec: JobSpec<T::AccountId>,
+        sponsor: Option<T::AccountId>,
+    ) -> DispatchResult {
+        let funder = sponsor.clone().unwrap_or_else(|| customer.clone());
+        Self::ensure_orderable(&customer, &funder, &spec)?;
+
+        let audit_budget = Self::audit_budget(&spec).ok_or(Error::<T>::ArithmeticOverflow)?;
+        let escrowed = spec.max_price.checked_add(audit_budget).ok_or(Error::<T>::ArithmeticOverflow)?;
+        let deposit = T::JobDeposit::get();
+        let sponsorship = match sponsor {
+            Some(sponsor) => {
+                let all = escrowed.checked_add(deposit).ok_or(Error::<T>::ArithmeticOverflow)?;
+                Some(Self::charge_sponsor(&sponsor, &customer, all)?)
+            }
+            None => None,
+        };
+        T::Currency::hold(&HoldReason::Escrow.into(), &funder, escrowed)
+            .and_then(|()| T::Currency::hold(&HoldReason::Deposit.into(), &funder, deposit))
+            .map_err(|_| Error::<T>::InsufficientBalance)?;
+
+        let id = NextJobId::<T>::get();
+        NextJobId::<T>::put(id.checked_add(1).ok_or(Error::<T>::ArithmeticOverflow)?);
+        T::Proof::on_created(id, spec.model)?;
+        let (state, wait) = match spec.timing.bidding_blocks {
+            0 => (JobState::Open, spec.timing.open_blocks),
+            bidding => (JobState::Bidding, bidding),
+        };
+        let deadline = Self::after(wait)?;
+        let max_price = spec.max_price;
+        let audit_fees = alloc::vec![0; spec.milestones.len()];
+        let job = Job {
+            customer: customer.clone(),
+            funder: funder.clone(),
+            sponsorship,
+            escrow: max_price,
+            audit_fees: BoundedVec::try_from(audit_fees).map_err(|_| Error::<T>::InvalidSegments)?,
+            spec,
+            state,
+            deadline,
+            assignment: None,
+            audit_budget,
+            deposit,
+            spent: 0,
+            spent_before: 0,
+            milestones_committed: 0,
+            milestones_verified: 0,
+            milestones_paid: 0,
+            paused_blocks: 0,
+            handovers: 0,
+            excluded: BoundedVec::new(),
+            tranches: BoundedVec::new(),
+            requested_at: Self::unix_millis(),
+            closed_at: None,
+        };
+        Jobs::<T>::insert(id, job);
+        Self::deposit_event(Event::JobCreated {
+            job: id,
+            customer,
+            funder,
+            max_price,
+            audit_budget,
+            state,
+            deadline,
+        });
+        Ok(())
+    }
+
+    /// Checks an order before any money moves.
+    fn ensure_orderable(
+        customer: &T::AccountId,
+        funder: &T::AccountId,
+        spec: &JobSpec<T::AccountId>,
+    ) -> DispatchResult {
         spec.validate().map_err(|error| match error {
             SpecError::Segments => Error::<T>::InvalidSegments,
             SpecError::Shares => Error::<T>::InvalidShares,
@@ -73,47 +163,17 @@ impl<T: Config> Pallet<T> {
             SpecError::Price => Error::<T>::InvalidPrice,
             SpecError::Arithmetic => Error::<T>::InvalidArithmetic,
         })?;
-        let JobTiming { open_blocks, start_blocks, milestone_blocks } = spec.timing;
-        let longest = open_blocks.max(start_blocks).max(milestone_blocks);
+        let JobTiming { bidding_blocks, open_blocks, start_blocks, milestone_blocks } = spec.timing;
+        let longest = bidding_blocks.max(open_blocks).max(start_blocks).max(milestone_blocks);
         ensure!(longest <= T::MaxPhaseBlocks::get(), Error::<T>::InvalidTiming);
         ensure!(spec.audit_fee >= T::MinAuditFee::get(), Error::<T>::AuditFeeTooLow);
         ensure!(T::Proof::model_exists(spec.model), Error::<T>::UnknownModel);
         if let Some(chosen) = &spec.provider {
-            ensure!(*chosen != customer, Error::<T>::SelfDealing);
             let view = T::Providers::provider(chosen).ok_or(Error::<T>::UnknownProvider)?;
+            let own = [customer, funder].into_iter().any(|who| who == chosen || *who == view.operator);
+            ensure!(!own, Error::<T>::SelfDealing);
             ensure!(view.profile.computes(&spec.mode), Error::<T>::WrongArithmetic);
         }
-
-        let audit_budget = Self::audit_budget(&spec).ok_or(Error::<T>::ArithmeticOverflow)?;
-        let escrowed = spec.max_price.checked_add(audit_budget).ok_or(Error::<T>::ArithmeticOverflow)?;
-        let deposit = T::JobDeposit::get();
-        T::Currency::hold(&HoldReason::Escrow.into(), &customer, escrowed)
-            .and_then(|()| T::Currency::hold(&HoldReason::Deposit.into(), &customer, deposit))
-            .map_err(|_| Error::<T>::InsufficientBalance)?;
-
-        let id = NextJobId::<T>::get();
-        NextJobId::<T>::put(id.checked_add(1).ok_or(Error::<T>::ArithmeticOverflow)?);
-        T::Proof::on_created(id, spec.model)?;
-        let deadline = Self::after(spec.timing.open_blocks)?;
-        let max_price = spec.max_price;
-        let job = Job {
-            customer: customer.clone(),
-            escrow: max_price,
-            spec,
-            state: JobState::Open,
-            deadline,
-            assignment: None,
-            audit_budget,
-            deposit,
-            spent: 0,
-            milestones_committed: 0,
-            milestones_paid: 0,
-            paused_blocks: 0,
-            requested_at: Self::unix_millis(),
-            closed_at: None,
-        };
-        Jobs::<T>::insert(id, job);
-        Self::deposit_event(Event::JobCreated { job: id, customer, max_price, audit_budget, deadline });
         Ok(())
     }
 
@@ -123,52 +183,6 @@ impl<T: Config> Pallet<T> {
         let reserve = milestones.checked_mul(T::CommitteeReserve::get())?;
         let audits = spec.audits().checked_add(reserve)?;
         spec.audit_fee.checked_mul(Balance::from(audits))
-    }
-
-    pub(crate) fn do_accept(operator: T::AccountId, id: JobId, price: Balance) -> DispatchResult {
-        let mut job = Self::load(id)?;
-        let provider = T::Providers::provider_of_operator(&operator).ok_or(Error::<T>::NotAnOperator)?;
-        let view = T::Providers::provider(&provider).ok_or(Error::<T>::NotAnOperator)?;
-        ensure!(provider != job.customer && operator != job.customer, Error::<T>::SelfDealing);
-        ensure!(
-            job.spec.provider.as_ref().is_none_or(|chosen| *chosen == provider),
-            Error::<T>::NotChosenProvider
-        );
-        ensure!(view.profile.computes(&job.spec.mode), Error::<T>::WrongArithmetic);
-        ensure!(price > 0 && price <= job.spec.max_price, Error::<T>::InvalidPrice);
-
-        let from = job.state;
-        Self::transition(&mut job, Action::Accept)?;
-        let bond = Self::bond(&job.spec, price).ok_or(Error::<T>::ArithmeticOverflow)?;
-        T::Providers::lock_bond(&provider, id, bond)?;
-
-        let difference = job.escrow.checked_sub(price).ok_or(Error::<T>::ArithmeticOverflow)?;
-        job.escrow = price;
-        Self::refund(id, &job.customer, difference)?;
-        job.deadline = Self::after(job.spec.timing.start_blocks)?;
-        job.assignment = Some(Assignment {
-            provider: provider.clone(),
-            price,
-            commission: view.commission,
-            hardware: view.profile.hardware,
-            price_per_gpu_hour: view.profile.price_per_gpu_hour,
-            bond,
-            assigned_at: Self::now(),
-            started_at: None,
-        });
-        Self::deposit_event(Event::JobAccepted { job: id, provider, price, bond, deadline: job.deadline });
-        Self::state_changed(id, from, &job);
-        Jobs::<T>::insert(id, job);
-        Ok(())
-    }
-
-    /// The bond of a job at `price`: what the odds of its worst milestone ask for, within the runtime's bounds.
-    pub(crate) fn bond(spec: &JobSpec<T::AccountId>, price: Balance) -> Option<Balance> {
-        let samples = u32::from(spec.assurance.samples);
-        let segments = spec.milestones.iter().map(|m| m.segments).max()?;
-        let least = T::MinBondShare::get().mul_ceil(price);
-        let most = price.checked_mul(Balance::from(T::MaxBondMultiple::get()))?;
-        Some(odds::required_bond(price, segments, samples)?.max(least).min(most))
     }
 
     pub(crate) fn do_start(operator: T::AccountId, id: JobId) -> DispatchResult {
@@ -186,25 +200,46 @@ impl<T: Config> Pallet<T> {
 
     pub(crate) fn do_decline(operator: T::AccountId, id: JobId) -> DispatchResult {
         let job = Self::load_for_operator(&operator, id)?;
-        Self::close(id, job, Action::Decline)
+        Self::conclude(id, job, Action::Decline)
     }
 
     pub(crate) fn do_cancel(customer: T::AccountId, id: JobId) -> DispatchResult {
         let mut job = Self::load(id)?;
         ensure!(job.customer == customer, Error::<T>::NotCustomer);
+        match job.state {
+            JobState::Cancelling | JobState::Disputed(Phase::Cancelling) => {
+                return Err(Error::<T>::AlreadyCalledOff.into());
+            }
+            JobState::Submitted => return Err(Error::<T>::CannotCancelSubmitted.into()),
+            JobState::Disputed(_) => return Err(Error::<T>::CannotCancelDisputed.into()),
+            state if state.is_terminal() => return Err(Error::<T>::JobEnded.into()),
+            _ => {}
+        }
+        // Foreseen before the fee is paid, so that a job that can't be cancelled pays none.
+        if Self::foresee(&job, Action::Cancel)? == JobState::Cancelling {
+            let from = job.state;
+            Self::transition(&mut job, Action::Cancel)?;
+            job.deadline = Self::after(T::AuditWindow::get())?;
+            Self::state_changed(id, from, &job);
+            Jobs::<T>::insert(id, job);
+            return Ok(());
+        }
         if job.state == JobState::Running {
-            // Checked before the fee is paid, so that a job that can't be cancelled pays none.
-            machine::next(job.state, Action::Cancel, Self::now(), job.deadline).map_err(Error::<T>::from)?;
-            ensure!(!job.is_under_audit(), Error::<T>::MilestoneUnderAudit);
             Self::pay_cancellation(id, &mut job)?;
         }
-        Self::close(id, job, Action::Cancel)
+        Self::conclude(id, job, Action::Cancel)
     }
 
     pub(crate) fn do_enforce_deadline(id: JobId) -> DispatchResult {
-        let job = Self::load(id)?;
-        let all_verified = job.all_verified();
-        Self::close(id, job, Action::DeadlinePassed { all_verified })
+        let mut job = Self::load(id)?;
+        Self::foresee(&job, Action::DeadlinePassed)?;
+        match job.state {
+            JobState::Bidding => return Self::end_bidding(id, job),
+            // The audits did not end in time. The customer has what it asked for, and pays for it as if they had.
+            JobState::Cancelling => Self::pay_cancellation(id, &mut job)?,
+            _ => {}
+        }
+        Self::conclude(id, job, Action::DeadlinePassed)
     }
 
     pub(crate) fn do_prune(id: JobId) -> DispatchResult {
@@ -214,13 +249,8 @@ impl<T: Config> Pallet<T> {
             closed_at.checked_add(T::PruneAfter::get()).ok_or(Error::<T>::ArithmeticOverflow)?;
         ensure!(Self::now() >= prunable_from, Error::<T>::NotPrunable);
         ensure!(Owed::<T>::iter_prefix(id).next().is_none(), Error::<T>::NotPrunable);
-        let deposit = HoldReason::Deposit.into();
-        T::Currency::release(
-            &deposit,
-            &job.customer,
-            job.deposit,
-            frame_support::traits::tokens::Precision::Exact,
-        )?;
+        T::Currency::release(&HoldReason::Deposit.into(), &job.funder, job.deposit, Precision::Exact)?;
+        Self::credit_sponsor(&job, job.deposit);
         Jobs::<T>::remove(id);
         Self::deposit_event(Event::JobPruned { job: id });
         Ok(())

@@ -1,6 +1,9 @@
 //! A runtime with this pallet and balances. Provider staking and proof of training are stand-ins behind the same traits;
 //! they keep what they are told in storage, so that a rolled back call rolls them back too.
 
+#[cfg(feature = "runtime-benchmarks")]
+mod bench;
+
 use attune_primitives::{
     job::{
         ArithmeticMode, Assurance, DataSpec, ExecutionClass, HyperParameters, JobSpec, JobTiming, Method,
@@ -64,6 +67,8 @@ pub(crate) const AUDIT_WINDOW: BlockNumber = 50;
 pub(crate) const CHALLENGE_WINDOW: BlockNumber = 30;
 pub(crate) const DISPUTE_WINDOW: BlockNumber = 40;
 pub(crate) const PRUNE_AFTER: BlockNumber = 100;
+pub(crate) const SPONSORSHIP_DEPOSIT: Balance = 30;
+pub(crate) const MAX_BIDS: u32 = 4;
 /// What each of the accounts 1 to 9 and the two pools have.
 pub(crate) const WEALTH: Balance = 1_000_000;
 /// Stake that each provider can lock.
@@ -82,6 +87,13 @@ pub(crate) const CAROL: AccountId = 4;
 pub(crate) const CAROL_KEY: AccountId = 14;
 /// Another provider of class `cpu-a`, which audits.
 pub(crate) const AUDITOR: AccountId = 5;
+/// Two more of class `cpu-a`, and their operator keys.
+pub(crate) const DAVE: AccountId = 6;
+pub(crate) const DAVE_KEY: AccountId = 16;
+pub(crate) const EVE: AccountId = 7;
+pub(crate) const EVE_KEY: AccountId = 17;
+/// Pays for others.
+pub(crate) const SPONSOR: AccountId = 8;
 /// Somebody.
 pub(crate) const ZOE: AccountId = 9;
 
@@ -89,6 +101,12 @@ parameter_types! {
     pub const MinBondShare: Permill = Permill::from_percent(10);
     pub const MissedPart: Permill = Permill::from_percent(20);
     pub const CancellationFee: Permill = Permill::from_percent(10);
+    pub storage MaxHandovers: u32 = 2;
+}
+
+/// From now on a job that fails ends.
+pub(crate) fn allow_no_handover() {
+    MaxHandovers::set(&0);
 }
 
 impl Config for Test {
@@ -110,6 +128,11 @@ impl Config for Test {
     type ChallengeWindow = ConstU32<CHALLENGE_WINDOW>;
     type DisputeWindow = ConstU32<DISPUTE_WINDOW>;
     type PruneAfter = ConstU32<PRUNE_AFTER>;
+    type MaxHandovers = MaxHandovers;
+    type MaxBids = ConstU32<MAX_BIDS>;
+    type SponsorshipDeposit = ConstU128<SPONSORSHIP_DEPOSIT>;
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = bench::Bench;
 }
 
 /// Two seconds a block.
@@ -141,7 +164,24 @@ type Closed = StorageMap<Mock, Blake2_128Concat, JobId, (JobState, u32)>;
 #[storage_alias]
 pub(crate) type RecordRefused = StorageValue<Mock, bool>;
 
-/// Stands in for provider staking: four providers, each with [`STAKE`].
+/// The milestones with which proof of training was told to go on after handovers.
+#[storage_alias]
+type HandedOver = StorageMap<Mock, Blake2_128Concat, JobId, Vec<u32>>;
+/// Stakes other than [`STAKE`].
+#[storage_alias]
+pub(crate) type Stakes = StorageMap<Mock, Blake2_128Concat, AccountId, Balance>;
+/// Providers that take no work.
+#[storage_alias]
+pub(crate) type Inactive = StorageMap<Mock, Blake2_128Concat, AccountId, ()>;
+/// Providers that have left.
+#[storage_alias]
+pub(crate) type Gone = StorageMap<Mock, Blake2_128Concat, AccountId, ()>;
+
+fn stake_of(provider: AccountId) -> Balance {
+    Stakes::get(provider).unwrap_or(STAKE)
+}
+
+/// Stands in for provider staking: six providers, each with [`STAKE`].
 #[allow(unreachable_pub, reason = "it stands in a public interface of the runtime")]
 pub struct Registry;
 
@@ -151,7 +191,8 @@ fn text<S: frame_support::traits::Get<u32>>(text: &str) -> frame_support::Bounde
 
 fn class_of(provider: AccountId) -> Option<ExecutionClass> {
     match provider {
-        ALICE | CAROL | AUDITOR => Some(text("cpu-a")),
+        _ if Gone::contains_key(provider) => None,
+        ALICE | CAROL | AUDITOR | DAVE | EVE => Some(text("cpu-a")),
         BOB => Some(text("cpu-b")),
         _ => None,
     }
@@ -159,10 +200,7 @@ fn class_of(provider: AccountId) -> Option<ExecutionClass> {
 
 impl Providers<AccountId> for Registry {
     fn provider_of_operator(operator: &AccountId) -> Option<AccountId> {
-        [(ALICE_KEY, ALICE), (BOB_KEY, BOB), (CAROL_KEY, CAROL)]
-            .into_iter()
-            .find(|(key, _)| key == operator)
-            .map(|(_, provider)| provider)
+        operator.checked_sub(10).filter(|provider| class_of(*provider).is_some())
     }
 
     fn provider(provider: &AccountId) -> Option<ProviderView<AccountId>> {
@@ -180,7 +218,8 @@ impl Providers<AccountId> for Registry {
 
     fn active_for(mode: &ArithmeticMode) -> Vec<(AccountId, Balance)> {
         let able = |id: &AccountId| Self::provider(id).is_some_and(|view| view.profile.computes(mode));
-        (1..10).filter(able).map(|id| (id, STAKE)).collect()
+        let active = (1..10).filter(|id| !Inactive::contains_key(id));
+        active.filter(able).map(|id| (id, stake_of(id))).collect()
     }
 
     fn pool_account(provider: &AccountId) -> AccountId {
@@ -190,7 +229,10 @@ impl Providers<AccountId> for Registry {
     fn lock_bond(provider: &AccountId, job: JobId, amount: Balance) -> DispatchResult {
         let locked: Balance =
             Bonds::iter().filter(|((who, _), _)| who == provider).map(|(_, bond)| bond).sum();
-        if locked + amount > STAKE {
+        if Inactive::contains_key(provider) {
+            return Err(DispatchError::Other("the provider takes no work"));
+        }
+        if locked + amount > stake_of(*provider) {
             return Err(DispatchError::Other("the stake is too low"));
         }
         Bonds::insert((*provider, job), amount);
@@ -254,6 +296,13 @@ impl ProofOfTraining<AccountId> for Verifier {
         model == 0
     }
 
+    fn on_handover(id: JobId, job: &JobView<AccountId>, first: u32) -> DispatchResult {
+        assert_eq!((job.state, job.assignment.is_none()), (JobState::Open, true));
+        assert_eq!(Escrow::job(id).as_ref(), Some(job), "the job is stored before it is told");
+        HandedOver::append(id, first);
+        Ok(())
+    }
+
     fn on_closed(id: JobId, job: &JobView<AccountId>) -> Result<(), DispatchError> {
         assert!(job.state.is_terminal());
         assert_eq!(Escrow::job(id).as_ref(), Some(job), "the job is stored before it is told");
@@ -271,7 +320,7 @@ pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
     let mut storage = frame_system::GenesisConfig::<Test>::default()
         .build_storage()
         .expect("the default genesis of the system has nothing that could fail, qed");
-    let pools = [ALICE, BOB, CAROL, AUDITOR].map(|provider| Registry::pool_account(&provider));
+    let pools = [ALICE, BOB, CAROL, AUDITOR, DAVE, EVE].map(|provider| Registry::pool_account(&provider));
     pallet_balances::GenesisConfig::<Test> {
         balances: (1..=9).chain(pools).map(|who| (who, WEALTH)).collect(),
         ..Default::default()
@@ -318,6 +367,7 @@ pub(crate) const AUDIT_FEE: Balance = 50;
 /// Audit budget of [`spec`]: 1 sample, 2 auditors and 3 in reserve, for each of 3 milestones.
 pub(crate) const AUDIT_BUDGET: Balance = 15 * AUDIT_FEE;
 /// Deadlines of [`spec`].
+pub(crate) const BIDDING_BLOCKS: BlockNumber = 8;
 pub(crate) const OPEN_BLOCKS: BlockNumber = 10;
 pub(crate) const START_BLOCKS: BlockNumber = 15;
 pub(crate) const MILESTONE_BLOCKS: BlockNumber = 20;
@@ -360,6 +410,7 @@ pub(crate) fn spec() -> JobSpec<AccountId> {
         max_price: MAX_PRICE,
         audit_fee: AUDIT_FEE,
         timing: JobTiming {
+            bidding_blocks: 0,
             open_blocks: OPEN_BLOCKS,
             start_blocks: START_BLOCKS,
             milestone_blocks: MILESTONE_BLOCKS,
@@ -373,8 +424,42 @@ pub(crate) const PRICE: Balance = 10_000;
 
 /// Orders [`spec`].
 pub(crate) fn create() -> JobId {
+    order(spec())
+}
+
+/// Orders `spec` for [`CUSTOMER`].
+pub(crate) fn order(spec: JobSpec<AccountId>) -> JobId {
     let id = NextJobId::<Test>::get();
-    assert_ok!(Escrow::create_job(signed(CUSTOMER), spec()));
+    assert_ok!(Escrow::create_job(signed(CUSTOMER), spec, None));
+    id
+}
+
+/// A job with a bidding window.
+pub(crate) fn create_bidding() -> JobId {
+    let mut spec = spec();
+    spec.timing.bidding_blocks = BIDDING_BLOCKS;
+    order(spec)
+}
+
+/// Lets the provider of `operator` take job `id` at `price` and start it.
+pub(crate) fn take(id: JobId, operator: AccountId, price: Balance) {
+    assert_ok!(Escrow::accept_job(signed(operator), id, price));
+    assert_ok!(Escrow::start_job(signed(operator), id));
+}
+
+/// Lets the next milestone be committed and verified.
+pub(crate) fn verify_next(id: JobId) {
+    let milestone = job(id).milestones_committed;
+    assert_ok!(Escrow::milestone_committed(id, milestone));
+    assert_ok!(Escrow::milestone_verified(id, milestone));
+}
+
+/// A running job that the customer has called off while milestone 0 is under audit.
+pub(crate) fn create_cancelling() -> JobId {
+    let id = create_running();
+    assert_ok!(Escrow::milestone_committed(id, 0));
+    assert_ok!(Escrow::cancel_job(signed(CUSTOMER), id));
+    assert_eq!(state(id), JobState::Cancelling);
     id
 }
 
@@ -439,6 +524,11 @@ pub(crate) fn income(provider: AccountId) -> Balance {
 /// Finished and failed jobs.
 pub(crate) fn reputation(provider: AccountId) -> (u32, u32) {
     Reputation::get(provider).unwrap_or_default()
+}
+
+/// The milestones with which proof of training was told to go on.
+pub(crate) fn handed_over(id: JobId) -> Vec<u32> {
+    HandedOver::get(id).unwrap_or_default()
 }
 
 /// The terminal state that proof of training was told, exactly once.

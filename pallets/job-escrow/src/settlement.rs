@@ -1,9 +1,9 @@
 //! The end of a job, and what proof-of-training asks of the escrow.
 
 use attune_primitives::{
-    machine::{Action, Failure, JobState, Party, Phase},
+    machine::{self, Action, Failure, JobState, Party, Phase},
     traits::{JobEscrow, JobView, ProofOfTraining, Providers},
-    JobId,
+    Balance, JobId,
 };
 use frame_support::pallet_prelude::*;
 use sp_arithmetic::Permill;
@@ -11,17 +11,33 @@ use sp_arithmetic::Permill;
 use crate::*;
 
 impl<T: Config> Pallet<T> {
-    /// Ends `job` by `action`: settles the bond, refunds what is not paid, and tells proof-of-training.
-    pub(crate) fn close(id: JobId, mut job: Job<T::AccountId>, action: Action) -> DispatchResult {
+    /// Ends `job`, or its present attempt, by `action`.
+    pub(crate) fn conclude(id: JobId, mut job: Job<T::AccountId>, action: Action) -> DispatchResult {
         let from = job.state;
+        let failure = machine::failure(from, action, Self::facts(&job));
         Self::transition(&mut job, action)?;
-        ensure!(job.state.is_terminal(), Error::<T>::NotAllowedInState);
-        Self::settle_bond(id, &job);
+        match (job.state, failure) {
+            (JobState::Open, Some(failure)) => Self::reopen(id, from, job, failure),
+            (state, _) if state.is_terminal() => Self::close(id, from, job, failure),
+            _ => Err(Error::<T>::NotAllowedInState.into()),
+        }
+    }
+
+    /// Settles the bond of `job`, which has just ended, refunds what is not paid, and tells proof-of-training.
+    fn close(
+        id: JobId,
+        from: JobState,
+        mut job: Job<T::AccountId>,
+        failure: Option<Failure>,
+    ) -> DispatchResult {
+        let cost = job.spent.checked_sub(job.spent_before).ok_or(Error::<T>::ArithmeticOverflow)?;
+        Self::settle_bond(id, &job, failure, cost);
+        Bids::<T>::remove(id);
 
         let left = job.escrow.checked_add(job.audit_budget).ok_or(Error::<T>::ArithmeticOverflow)?;
         job.escrow = 0;
         job.audit_budget = 0;
-        Self::refund(id, &job.customer, left)?;
+        Self::refund(id, &job, left)?;
         job.closed_at = Some(Self::now());
 
         Self::state_changed(id, from, &job);
@@ -30,12 +46,13 @@ impl<T: Config> Pallet<T> {
         T::Proof::on_closed(id, &view)
     }
 
-    /// Frees or slashes the bond of a job that has just ended, and counts it for the provider's reputation.
-    fn settle_bond(id: JobId, job: &Job<T::AccountId>) {
+    /// Frees or slashes the bond of an attempt that has just ended, by `failure` if it failed, and counts it for the
+    /// provider's reputation. From a slash the funder gets back at most `cost`, what the attempt has cost in vain.
+    pub(crate) fn settle_bond(id: JobId, job: &Job<T::AccountId>, failure: Option<Failure>, cost: Balance) {
         let Some(assignment) = &job.assignment else { return };
         let provider = &assignment.provider;
-        let slashed_part = match job.state {
-            JobState::Failed(failure) if failure.party() == Some(Party::Provider) => Some(match failure {
+        let slashed_part = match failure {
+            Some(failure) if failure.party() == Some(Party::Provider) => Some(match failure {
                 Failure::MissedMilestone => T::MissedPart::get(),
                 _ => Permill::one(),
             }),
@@ -43,7 +60,7 @@ impl<T: Config> Pallet<T> {
         };
         match slashed_part {
             Some(part) => {
-                let amount = T::Providers::slash_bond(provider, id, part, &job.customer, job.spent);
+                let amount = T::Providers::slash_bond(provider, id, part, &job.funder, cost);
                 Self::slashed_event(id, provider.clone(), amount);
                 T::Providers::note_job(provider, false);
             }
@@ -54,6 +71,16 @@ impl<T: Config> Pallet<T> {
                 }
             }
         }
+    }
+
+    /// Stores `job`; ends it if it is being cancelled and the audits of all that is committed are over.
+    fn store_or_end_cancelling(id: JobId, mut job: Job<T::AccountId>) -> DispatchResult {
+        if job.state == JobState::Cancelling && !job.is_under_audit() {
+            Self::pay_cancellation(id, &mut job)?;
+            return Self::conclude(id, job, Action::AuditsOver);
+        }
+        Jobs::<T>::insert(id, job);
+        Ok(())
     }
 
     /// The challenge window begins if the job is submitted and every milestone is paid.
@@ -111,20 +138,19 @@ impl<T: Config> JobEscrow<T::AccountId> for Pallet<T> {
 
     fn milestone_verified(id: JobId, index: u32) -> DispatchResult {
         let mut job = Self::load(id)?;
-        ensure!(
-            matches!(job.state, JobState::Running | JobState::Submitted | JobState::Disputed(_)),
-            Error::<T>::NotAllowedInState
-        );
-        Self::pay_milestone(id, &mut job, index)?;
+        ensure!(job.state.is_in_work(), Error::<T>::NotAllowedInState);
+        let is_new = index < job.milestones_committed && !job.is_verified(index);
+        ensure!(is_new, Error::<T>::MilestoneNotPayable);
+        job.milestones_verified |= 1u32.checked_shl(index).ok_or(Error::<T>::MilestoneNotPayable)?;
+        Self::pay_verified(id, &mut job)?;
         Self::begin_challenge_window(&mut job)?;
-        Jobs::<T>::insert(id, job);
-        Ok(())
+        Self::store_or_end_cancelling(id, job)
     }
 
-    fn pay_auditor(id: JobId, auditor: &T::AccountId) -> DispatchResult {
+    fn pay_auditor(id: JobId, milestone: u32, auditor: &T::AccountId) -> DispatchResult {
         let mut job = Self::load(id)?;
         ensure!(job.state.is_bonded(), Error::<T>::NotAllowedInState);
-        Self::pay_audit(id, &mut job, auditor)?;
+        Self::pay_audit(id, &mut job, milestone, auditor)?;
         Jobs::<T>::insert(id, job);
         Ok(())
     }
@@ -151,11 +177,10 @@ impl<T: Config> JobEscrow<T::AccountId> for Pallet<T> {
         job.deadline = Self::after(job.paused_blocks)?;
         job.paused_blocks = 0;
         Self::state_changed(id, from, &job);
-        Jobs::<T>::insert(id, job);
-        Ok(())
+        Self::store_or_end_cancelling(id, job)
     }
 
     fn fail(id: JobId, failure: Failure) -> DispatchResult {
-        Self::close(id, Self::load(id)?, Action::Fail(failure))
+        Self::conclude(id, Self::load(id)?, Action::Fail(failure))
     }
 }

@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use attune_primitives::{
-    machine::{Failure, JobState},
+    machine::Failure,
     proof::Verdict,
     trace,
     traits::{AuditOutcome, EpochRandomness, JobEscrow, JobView, Providers},
@@ -39,10 +39,7 @@ impl<T: Config> Pallet<T> {
     /// A job whose audits can go on.
     fn live_job(job: JobId) -> Result<ViewOf<T>, DispatchError> {
         let view = T::JobEscrow::job(job).ok_or(Error::<T>::UnknownJob)?;
-        ensure!(
-            matches!(view.state, JobState::Running | JobState::Submitted | JobState::Disputed(_)),
-            Error::<T>::JobNotLive
-        );
+        ensure!(view.state.is_in_work(), Error::<T>::JobNotLive);
         Ok(view)
     }
 
@@ -110,15 +107,16 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Active providers who compute in the job's arithmetic, without its provider, its customer, and those who have a
-    /// slot already.
+    /// Active providers who compute in the job's arithmetic, without its provider, its customer, its funder, and those who
+    /// have a slot already. What is slashed compensates the funder: it must not decide.
     fn candidates(view: &ViewOf<T>, slots: &[Slot<T::AccountId>]) -> Candidates<T> {
         let trained = view.assignment.as_ref().map(|assignment| assignment.provider.clone());
-        let of_customer = T::Providers::provider_of_operator(&view.customer);
+        let paying = [&view.customer, &view.funder];
+        let of_paying = paying.map(T::Providers::provider_of_operator);
         let mut candidates = T::Providers::active_for(&view.spec.mode);
         candidates.retain(|(candidate, _)| {
-            *candidate != view.customer
-                && of_customer.as_ref() != Some(candidate)
+            !paying.contains(&candidate)
+                && of_paying.iter().all(|provider| provider.as_ref() != Some(candidate))
                 && trained.as_ref() != Some(candidate)
                 && slots.iter().all(|slot| slot.auditor != *candidate)
         });

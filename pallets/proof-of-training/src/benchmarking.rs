@@ -6,9 +6,11 @@ use alloc::{vec, vec::Vec};
 use attune_primitives::{
     job::{
         ArithmeticMode, Assurance, DataSpec, ExecutionClass, HyperParameters, JobSpec, JobTiming, Method,
-        Milestone, Schedule, MAX_AUDITORS, MAX_SAMPLES, MAX_SEGMENTS,
+        Milestone, Schedule, MAX_AUDITORS, MAX_MILESTONES, MAX_SAMPLES, MAX_SEGMENTS,
     },
-    proof::{AuditEntry, SegmentCommitment, SegmentMetrics, TrainingRecord, Verdict, MAX_AUDIT_ENTRIES},
+    proof::{
+        AuditEntry, SegmentCommitment, SegmentMetrics, TrainingRecord, Tranche, Verdict, MAX_AUDIT_ENTRIES,
+    },
     provider::Hardware,
     trace, BlockNumber, JobId, H256,
 };
@@ -97,7 +99,12 @@ fn spec<AccountId>() -> JobSpec<AccountId> {
         theme: BoundedVec::truncate_from(vec![b't'; 64]),
         max_price: 1_000_000_000_000,
         audit_fee: 1_000_000_000,
-        timing: JobTiming { open_blocks: 1_000_000, start_blocks: 1_000_000, milestone_blocks: 1_000_000 },
+        timing: JobTiming {
+            bidding_blocks: 0,
+            open_blocks: 1_000_000,
+            start_blocks: 1_000_000,
+            milestone_blocks: 1_000_000,
+        },
         provider: None,
     }
 }
@@ -329,12 +336,23 @@ mod benchmarks {
         let customer: T::AccountId = whitelisted_caller();
         let spec = spec::<T::AccountId>();
         let entry = AuditEntry { segment: 0, auditor: customer.clone(), verdict: Some(Verdict::Match) };
+        let tranche = Tranche {
+            provider: customer.clone(),
+            first_milestone: 0,
+            last_milestone: 0,
+            paid: 0,
+            started_at: 0,
+        };
         let entries = core::iter::repeat_with(|| entry.clone())
             .take(usize::try_from(MAX_AUDIT_ENTRIES).unwrap_or(usize::MAX));
         let record = TrainingRecord {
             job: 0,
             customer: customer.clone(),
             provider: customer.clone(),
+            tranches: BoundedVec::truncate_from(vec![
+                tranche;
+                usize::try_from(MAX_MILESTONES).unwrap_or_default()
+            ]),
             requested_at: 0,
             started_at: 0,
             ended_at: 0,

@@ -48,7 +48,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Only jobs that are bonded and started have proofs.
+    /// Only jobs that are in work have proofs; one that waits for its next provider, or for that one's start, has those of
+    /// the tranches before.
     fn check_closed_jobs_left_nothing() -> Result<(), TryRuntimeError> {
         let jobs: BTreeSet<JobId> = Commitments::<T>::iter_keys()
             .chain(Results::<T>::iter_keys())
@@ -59,11 +60,19 @@ impl<T: Config> Pallet<T> {
             .chain(Audits::<T>::iter_keys().map(|(job, _)| job))
             .collect();
         for job in jobs {
-            let state = T::JobEscrow::job(job).ok_or("an unknown job has proofs")?.state;
-            ensure!(
-                matches!(state, JobState::Running | JobState::Submitted | JobState::Disputed(_)),
-                "a job that is not live has proofs"
-            );
+            let view = Self::view(job)?;
+            if view.state.is_in_work() {
+                continue;
+            }
+            ensure!(!view.state.is_terminal(), "a job that is not live has proofs");
+            let kept = view.tranches.last().ok_or("a job that nobody has worked on has proofs")?;
+            let (_, end) = view.spec.milestone_segments(kept.last_milestone).ok_or("an unknown tranche")?;
+            ensure!(Self::segments_committed(job) == end, "more than the tranches is kept, or less");
+            ensure!(!Results::<T>::contains_key(job), "a job that is handed over has a result");
+            let passed = Audits::<T>::iter_prefix(job).all(|(_, audit)| audit.stage == Stage::Passed);
+            ensure!(passed, "an audit of a job that is handed over goes on");
+            let logged = AuditLog::<T>::get(job).iter().all(|entry| entry.segment < end);
+            ensure!(logged, "an audit of dropped work is in the log");
         }
         Ok(())
     }
@@ -152,12 +161,15 @@ impl<T: Config> Pallet<T> {
     }
 
     fn check_slots(view: &ViewOf<T>, audit: &AuditOf<T>) -> Result<(), TryRuntimeError> {
-        let provider = view.assignment.as_ref().map(|assignment| &assignment.provider);
+        // Audits of an earlier tranche are over; whoever trains now may have been among their auditors.
+        let current = view.assignment.as_ref().filter(|a| audit.milestone >= a.first_milestone);
+        let provider = current.map(|assignment| &assignment.provider);
         let mut seen = BTreeSet::new();
         for slot in &audit.slots {
             ensure!(seen.insert(&slot.auditor), "an auditor has two slots");
             ensure!(Some(&slot.auditor) != provider, "the provider audits itself");
             ensure!(slot.auditor != view.customer, "the customer audits its own job");
+            ensure!(slot.auditor != view.funder, "whoever pays audits its own job");
             ensure!(slot.verdict.is_none() || slot.commitment.is_some(), "a verdict without a commitment");
             ensure!(slot.verdict.is_none() || !slot.missed, "an auditor that missed has a verdict");
             ensure!(audit.round == Round::Committee || !slot.in_committee, "a committee in the first round");

@@ -13,8 +13,8 @@
 //!    and its metrics. The last segment of a milestone tells job-escrow, which moves the deadline on.
 //! 2. Once there is randomness from an epoch that began after the milestone's commitment (and at least
 //!    `FinalityMargin` blocks after it), anyone can have the audits drawn: the segments evenly, and the auditors of
-//!    each by stake, among the active providers who compute in the job's arithmetic. The job's provider and its
-//!    customer are never drawn.
+//!    each by stake, among the active providers who compute in the job's arithmetic. The job's provider, its
+//!    customer and whoever pays for it are never drawn.
 //! 3. Auditors commit to what they found. When all have, or the deadline has passed and one has, the provider opens its
 //!    trace; then the auditors reveal. Equal end root and trace are a match. The metrics that the provider reported are
 //!    part of the trace that counts, so a false metric is a mismatch. An auditor that could not get the inputs reveals
@@ -27,8 +27,11 @@
 //! 6. A provider that does not open its trace in time loses ([`Failure::TraceNotOpened`]). Auditors that do not answer
 //!    are counted. If none of a round answers, others are drawn, at most `MaxRedraws` times; then the job ends without
 //!    fault ([`Failure::NoAuditors`]).
-//! 7. A finalized job leaves a [`TrainingRecord`]. Every closed job's proofs are deleted at once; the record stays
-//!    until its customer removes it, at the earliest `RecordRetention` blocks later.
+//! 7. A job that is handed over to another provider keeps what is verified and paid, a prefix of its milestones; the rest
+//!    is dropped, with the audits that go on, and the next provider commits to it anew.
+//! 8. A finalized job leaves a [`TrainingRecord`], which names the providers of its tranches. Every closed job's proofs
+//!    are deleted at once; the record stays until its customer removes it, at the earliest `RecordRetention` blocks
+//!    later.
 //!
 //! ## Limitations
 //! * The committee works with the trace in the open, as do auditors who are redrawn after it was opened: a lazy
@@ -38,6 +41,7 @@
 //!   committee's members many, and what they vote on the same everywhere; it doesn't replace them yet.
 //! * Where few providers compute in an arithmetic the first round may be all there is, and one voice may decide.
 //! * Auditors who committed are not paid when the provider never opens its trace: nothing shows that they worked.
+//! * Whoever had a job before a handover may be drawn to audit the next provider's work.
 //! * A record lists at most [`MAX_AUDIT_ENTRIES`] answers; events tell all.
 //!
 //! [`Failure::WrongResult`]: attune_primitives::machine::Failure::WrongResult
@@ -95,8 +99,12 @@ pub mod pallet {
         WeightInfo,
     };
 
+    /// The layout of what is stored.
+    const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+
     /// The pallet.
     #[pallet::pallet]
+    #[pallet::storage_version(STORAGE_VERSION)]
     pub struct Pallet<T>(_);
 
     /// What the pallet needs.
@@ -402,6 +410,16 @@ pub mod pallet {
             /// The milestone.
             milestone: u32,
         },
+        /// A job was handed over: what was committed, drawn and found from a milestone on is dropped. The next provider
+        /// begins with that milestone's first segment, from the checkpoint of the segment before it.
+        ProofsDropped {
+            /// The job.
+            job: JobId,
+            /// The first milestone that is trained again.
+            milestone: u32,
+            /// Its first segment.
+            segment: u32,
+        },
         /// A job was finalized and recorded.
         RecordCreated {
             /// The record.
@@ -439,7 +457,7 @@ pub mod pallet {
         UnknownJob,
         /// The job is not running.
         JobNotRunning,
-        /// The job is neither running, nor submitted, nor disputed: its audits are over.
+        /// The job is neither running, nor submitted, nor disputed, nor being cancelled: its audits are over.
         JobNotLive,
         /// The sender is not the operator key of a registered provider.
         NotOperator,
@@ -466,7 +484,7 @@ pub mod pallet {
         AlreadyDrawn,
         /// No randomness yet from an epoch that began after the commitment was final; try again in the next epoch.
         RandomnessTooOld,
-        /// No active provider computes in the job's arithmetic but its provider and its customer.
+        /// No active provider computes in the job's arithmetic but its provider, its customer and its funder.
         NoEligibleAuditors,
         /// The audit has no room for further auditors.
         TooManySlots,

@@ -5,9 +5,9 @@ use attune_primitives::{
     job::{MAX_MILESTONES, MAX_SEGMENTS},
     machine::JobState,
     merkle,
-    proof::TrainingRecord,
+    proof::{TrainingRecord, Tranche},
     traits::{Assignment, JobView, ProofOfTraining},
-    JobId, ModelId, RecordId, H256,
+    Balance, JobId, ModelId, RecordId, H256,
 };
 use codec::Encode;
 use frame_support::{ensure, traits::Get};
@@ -27,6 +27,30 @@ impl<T: Config> ProofOfTraining<T::AccountId> for Pallet<T> {
         Self::use_model(id, model)
     }
 
+    fn on_handover(id: JobId, job: &JobView<T::AccountId>, first: u32) -> DispatchResult {
+        let (segment, _) = job.spec.milestone_segments(first).ok_or(Error::<T>::UnknownSegment)?;
+        let kept = usize::try_from(segment).map_err(|_| Error::<T>::UnknownSegment)?;
+        if kept == 0 {
+            Commitments::<T>::remove(id);
+            AuditLog::<T>::remove(id);
+        } else {
+            Commitments::<T>::mutate_extant(id, |commitments| commitments.truncate(kept));
+            AuditLog::<T>::mutate_extant(id, |log| log.retain(|entry| entry.segment < segment));
+        }
+        Results::<T>::remove(id);
+        OpenDisputes::<T>::remove(id);
+        // At most as many turns as a job has milestones, and in all as many audits as it has samples.
+        for milestone in first..u32::try_from(job.spec.milestones.len()).unwrap_or(first) {
+            CommittedAt::<T>::remove(id, milestone);
+            let drawn = Draws::<T>::take(id, milestone).map(|draw| draw.segments).unwrap_or_default();
+            for segment in drawn {
+                Audits::<T>::remove(id, segment);
+            }
+        }
+        Self::deposit_event(Event::ProofsDropped { job: id, milestone: first, segment });
+        Ok(())
+    }
+
     fn on_closed(id: JobId, job: &JobView<T::AccountId>) -> Result<(), DispatchError> {
         if job.state == JobState::Finalized {
             Self::write_record(id, job)?;
@@ -39,8 +63,21 @@ impl<T: Config> ProofOfTraining<T::AccountId> for Pallet<T> {
 
 impl<T: Config> Pallet<T> {
     fn write_record(id: JobId, job: &JobView<T::AccountId>) -> DispatchResult {
-        let Assignment { provider, price, hardware, price_per_gpu_hour, started_at, .. } =
+        let Assignment { provider, first_milestone, price, hardware, price_per_gpu_hour, started_at, .. } =
             job.assignment.clone().ok_or(Error::<T>::RecordIncomplete)?;
+        let milestones =
+            u32::try_from(job.spec.milestones.len()).map_err(|_| Error::<T>::RecordIncomplete)?;
+        let mut tranches = job.tranches.clone();
+        let last = Tranche {
+            provider: provider.clone(),
+            first_milestone,
+            last_milestone: milestones.checked_sub(1).ok_or(Error::<T>::RecordIncomplete)?,
+            paid: price,
+            started_at: started_at.ok_or(Error::<T>::RecordIncomplete)?,
+        };
+        tranches.try_push(last).map_err(|_| Error::<T>::RecordIncomplete)?;
+        let price = tranches.iter().try_fold(0u128, |sum: Balance, tranche| sum.checked_add(tranche.paid));
+        let started_at = tranches.first().map(|tranche| tranche.started_at);
         let result = Results::<T>::get(id).ok_or(Error::<T>::RecordIncomplete)?;
         let commitments = Commitments::<T>::get(id);
         let first = commitments.first().ok_or(Error::<T>::RecordIncomplete)?;
@@ -52,12 +89,13 @@ impl<T: Config> Pallet<T> {
             job: id,
             customer: job.customer.clone(),
             provider: provider.clone(),
+            tranches,
             requested_at: job.requested_at,
             started_at: started_at.ok_or(Error::<T>::RecordIncomplete)?,
             ended_at: result.submitted_at,
             hardware,
             price_per_gpu_hour,
-            price,
+            price: price.ok_or(Error::<T>::RecordIncomplete)?,
             model: spec.model,
             method: spec.method,
             hyper: spec.hyper,

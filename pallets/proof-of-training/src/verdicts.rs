@@ -2,7 +2,8 @@
 //!
 //! Fees come from the customer's audit budget and are the same whatever the verdict; nobody who votes gains from a
 //! slash. Fees are paid before the job is ended, because ending it returns the budget to the customer and clears all
-//! that this pallet stores about it: nothing may be written after `JobEscrow::fail`.
+//! that this pallet stores about it: nothing may be written after `JobEscrow::fail`. The same holds where the job is
+//! handed over, which clears what the next provider makes anew.
 
 use attune_primitives::{
     machine::Failure,
@@ -77,7 +78,7 @@ impl<T: Config> Pallet<T> {
             Self::log_audit(job, segment, auditor.clone(), Some(verdict));
             if (verdict != Verdict::Match) == condemned {
                 T::Providers::note_audit(auditor, AuditOutcome::Answered);
-                T::JobEscrow::pay_auditor(job, auditor)?;
+                T::JobEscrow::pay_auditor(job, audit.milestone, auditor)?;
             } else {
                 T::Providers::note_audit(auditor, AuditOutcome::Overruled);
                 Self::deposit_event(Event::AuditorOverruled { job, segment, auditor: auditor.clone() });
@@ -86,7 +87,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// The segment stands; with the last one of its milestone, the milestone is verified.
+    /// The segment stands; with the last one of its milestone, the milestone is verified. That may end a job which is being
+    /// cancelled: nothing is written afterwards.
     fn pass(job: JobId, segment: u32, mut audit: AuditOf<T>) -> DispatchResult {
         let milestone = audit.milestone;
         audit.stage = Stage::Passed;

@@ -43,12 +43,21 @@ parameter_types! {
     pub const MissedPart: Permill = Permill::from_percent(20);
     /// What cancelling a running job costs its customer of the price not yet paid.
     pub const CancellationFee: Permill = Permill::from_percent(10);
+    /// Held for as long as a sponsor names a customer.
+    pub const SponsorshipDeposit: Balance = 100 * MILLI_ATT;
     /// Models are few and stay; their entry is not free.
     pub const ModelDeposit: Balance = 10 * ATT;
 }
 
 /// How often a segment's auditors are drawn anew when none of them answers.
 pub const MAX_REDRAWS: u32 = 2;
+
+/// How often a job goes to another provider: each costs the customer time, and a fourth failure says something about the
+/// job.
+type MaxHandovers = ConstU32<3>;
+
+/// How many bids are kept for a job: enough that bids which fall out before the end leave some.
+type MaxBids = ConstU32<16>;
 
 /// How many further auditors decide a dispute. Escrowed for each milestone, too.
 type CommitteeSize = ConstU32<4>;
@@ -85,7 +94,9 @@ impl pallet_job_escrow::Config for Runtime {
     type Currency = Balances;
     type DisputeWindow = DisputeWindow;
     type JobDeposit = JobDeposit;
+    type MaxBids = MaxBids;
     type MaxBondMultiple = ConstU32<10>;
+    type MaxHandovers = MaxHandovers;
     type MaxPhaseBlocks = MaxPhaseBlocks;
     type MinAuditFee = MinAuditFee;
     type MinBondShare = MinBondShare;
@@ -94,6 +105,7 @@ impl pallet_job_escrow::Config for Runtime {
     type Providers = ProviderStaking;
     type PruneAfter = PruneAfter;
     type RuntimeHoldReason = RuntimeHoldReason;
+    type SponsorshipDeposit = SponsorshipDeposit;
     type UnixTime = Timestamp;
     type WeightInfo = ();
 }

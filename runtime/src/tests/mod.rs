@@ -2,6 +2,7 @@
 
 mod fees;
 mod genesis;
+mod jobs;
 mod metadata;
 mod randomness;
 mod timing;

@@ -29,8 +29,10 @@ fn creating_holds_price_audits_and_deposit() {
             [Event::JobCreated {
                 job: id,
                 customer: CUSTOMER,
+                funder: CUSTOMER,
                 max_price: MAX_PRICE,
                 audit_budget: AUDIT_BUDGET,
+                state: JobState::Open,
                 deadline: 1 + OPEN_BLOCKS
             }]
         );
@@ -43,13 +45,13 @@ fn a_price_above_the_balance_is_refused() {
         let most = WEALTH - AUDIT_BUDGET - DEPOSIT - EXISTENTIAL;
         let mut dear = spec();
         dear.max_price = most + 1;
-        let result = transact(|| Escrow::create_job(signed(CUSTOMER), dear.clone()));
+        let result = transact(|| Escrow::create_job(signed(CUSTOMER), dear.clone(), None));
         assert_eq!(result, Err(Refused::InsufficientBalance.into()));
         assert_eq!((free(CUSTOMER), escrowed(CUSTOMER)), (WEALTH, 0));
         dear.max_price = most;
-        assert_ok!(Escrow::create_job(signed(CUSTOMER), dear.clone()));
+        assert_ok!(Escrow::create_job(signed(CUSTOMER), dear.clone(), None));
         dear.max_price = u128::MAX;
-        assert_noop!(Escrow::create_job(signed(ZOE), dear), Refused::ArithmeticOverflow);
+        assert_noop!(Escrow::create_job(signed(ZOE), dear, None), Refused::ArithmeticOverflow);
     });
 }
 
@@ -59,7 +61,7 @@ fn a_specification_that_breaks_a_rule_is_refused() {
         let refused = |change: fn(&mut attune_primitives::job::JobSpec<AccountId>), error: Refused| {
             let mut bad = spec();
             change(&mut bad);
-            assert_noop!(Escrow::create_job(signed(CUSTOMER), bad), error);
+            assert_noop!(Escrow::create_job(signed(CUSTOMER), bad, None), error);
         };
         refused(|s| s.milestones[0].segments = 0, Refused::InvalidSegments);
         refused(|s| s.milestones[0].share = Permill::from_percent(1), Refused::InvalidShares);
@@ -79,7 +81,7 @@ fn a_specification_that_breaks_a_rule_is_refused() {
         let classless = attune_primitives::job::ArithmeticMode::ClassExact { class: Default::default() };
         let mut bad = spec();
         bad.mode = classless;
-        assert_noop!(Escrow::create_job(signed(CUSTOMER), bad), Refused::InvalidArithmetic);
+        assert_noop!(Escrow::create_job(signed(CUSTOMER), bad, None), Refused::InvalidArithmetic);
     });
 }
 
@@ -108,7 +110,7 @@ fn the_bond_follows_the_worst_milestone_between_its_bounds() {
                 milestone.segments = segments;
             }
             asked.assurance.samples = samples;
-            Escrow::bond(&asked, 1_000)
+            Escrow::bond(&asked, 0, 1_000)
         };
         assert_eq!(bond([2, 2, 2], 2), Some(100), "everything is drawn: the least bond");
         assert_eq!(bond([2, 2, 2], 1), Some(1_000), "one of two: the price");
@@ -147,6 +149,42 @@ fn each_milestone_is_paid_once_and_to_the_pool() {
 }
 
 #[test]
+fn a_milestone_is_paid_only_when_all_before_it_are_verified() {
+    ExtBuilder::build_and_execute(|| {
+        let id = create_submitted();
+        assert_ok!(Escrow::milestone_verified(id, 2));
+        assert_eq!((income(ALICE), job(id).milestones_paid), (0, 0));
+        assert!(job(id).is_verified(2) && !job(id).is_paid(2));
+        assert_noop!(Escrow::milestone_verified(id, 2), Refused::MilestoneNotPayable);
+        assert_ok!(Escrow::milestone_verified(id, 0));
+        assert_eq!((income(ALICE), job(id).milestones_paid), (3_333, 1));
+        assert_ok!(Escrow::milestone_verified(id, 1));
+        assert_eq!((income(ALICE), job(id).milestones_paid), (PRICE, 3));
+        let paid: Vec<_> = events()
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::MilestonePaid { milestone, amount, .. } => Some((milestone, amount)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(paid, [(0, 3_333), (1, 3_333), (2, 3_334)]);
+    });
+}
+
+#[test]
+fn work_on_top_of_a_milestone_that_failed_is_not_paid() {
+    ExtBuilder::build_and_execute(|| {
+        allow_no_handover();
+        let id = create_submitted();
+        assert_ok!(Escrow::milestone_verified(id, 1));
+        assert_ok!(Escrow::milestone_verified(id, 2));
+        assert_ok!(Escrow::disputed(id));
+        assert_ok!(Escrow::fail(id, Failure::WrongResult));
+        assert_eq!((income(ALICE), free(CUSTOMER)), (0, WEALTH - DEPOSIT));
+    });
+}
+
+#[test]
 fn the_milestone_that_is_paid_last_gets_the_remainder() {
     for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
         ExtBuilder::build_and_execute(|| {
@@ -164,7 +202,7 @@ fn finalizing_returns_the_unused_audit_budget_and_the_bond() {
     ExtBuilder::build_and_execute(|| {
         let id = create_verified();
         for _ in 0..6 {
-            assert_ok!(Escrow::pay_auditor(id, &AUDITOR));
+            assert_ok!(Escrow::pay_auditor(id, 0, &AUDITOR));
         }
         assert_eq!(Bonds::iter().count(), 1);
         pass_deadline(id);
@@ -180,7 +218,7 @@ fn auditors_are_paid_until_the_budget_is_used_up() {
     ExtBuilder::build_and_execute(|| {
         let id = create_running();
         for _ in 0..20 {
-            assert_ok!(Escrow::pay_auditor(id, &AUDITOR));
+            assert_ok!(Escrow::pay_auditor(id, 0, &AUDITOR));
         }
         assert_eq!(income(AUDITOR), AUDIT_BUDGET);
         assert_eq!((job(id).audit_budget, job(id).escrow), (0, PRICE), "training's money is not touched");
@@ -221,7 +259,7 @@ fn the_cancellation_fee_is_at_most_the_next_milestones_pay() {
         for (milestone, percent) in skewed.milestones.iter_mut().zip([1, 9, 90]) {
             milestone.share = Permill::from_percent(percent);
         }
-        assert_ok!(Escrow::create_job(signed(CUSTOMER), skewed));
+        assert_ok!(Escrow::create_job(signed(CUSTOMER), skewed, None));
         assert_ok!(Escrow::accept_job(signed(ALICE_KEY), 0, PRICE));
         assert_ok!(Escrow::start_job(signed(ALICE_KEY), 0));
         assert_ok!(Escrow::cancel_job(signed(CUSTOMER), 0));
@@ -243,23 +281,13 @@ fn cancelling_when_all_is_paid_costs_nothing_more() {
 }
 
 #[test]
-fn work_under_audit_cannot_be_cancelled_away() {
-    ExtBuilder::build_and_execute(|| {
-        let id = create_running();
-        assert_ok!(Escrow::milestone_committed(id, 0));
-        assert_noop!(Escrow::cancel_job(signed(CUSTOMER), id), Refused::MilestoneUnderAudit);
-        assert_ok!(Escrow::milestone_verified(id, 0));
-        assert_ok!(Escrow::cancel_job(signed(CUSTOMER), id));
-    });
-}
-
-#[test]
 fn a_vanished_provider_is_slashed_in_part_by_a_strangers_push() {
     ExtBuilder::build_and_execute(|| {
+        allow_no_handover();
         let id = create_running();
         assert_ok!(Escrow::milestone_committed(id, 0));
         assert_ok!(Escrow::milestone_verified(id, 0));
-        assert_ok!(Escrow::pay_auditor(id, &AUDITOR));
+        assert_ok!(Escrow::pay_auditor(id, 0, &AUDITOR));
         let pool = Registry::pool_account(&ALICE);
         pass_deadline(id);
         assert_ok!(Escrow::enforce_deadline(signed(ZOE), id));
@@ -275,9 +303,10 @@ fn a_vanished_provider_is_slashed_in_part_by_a_strangers_push() {
 #[test]
 fn a_wrong_result_costs_the_whole_bond_and_the_customer_comes_first() {
     ExtBuilder::build_and_execute(|| {
+        allow_no_handover();
         let id = create_submitted();
         assert_ok!(Escrow::milestone_verified(id, 0));
-        assert_ok!(Escrow::pay_auditor(id, &AUDITOR));
+        assert_ok!(Escrow::pay_auditor(id, 0, &AUDITOR));
         assert_ok!(Escrow::disputed(id));
         assert_ok!(Escrow::fail(id, Failure::WrongResult));
         assert_eq!(closed_as(id), Some(JobState::Failed(Failure::WrongResult)));
@@ -291,6 +320,7 @@ fn a_wrong_result_costs_the_whole_bond_and_the_customer_comes_first() {
 #[test]
 fn a_trace_that_is_not_opened_costs_the_whole_bond() {
     ExtBuilder::build_and_execute(|| {
+        allow_no_handover();
         let id = create_running();
         assert_ok!(Escrow::fail(id, Failure::TraceNotOpened));
         let slashed = Event::BondSlashed { job: id, provider: ALICE, amount: PRICE };
@@ -302,6 +332,7 @@ fn a_trace_that_is_not_opened_costs_the_whole_bond() {
 fn a_failure_that_is_nobodys_fault_slashes_nobody() {
     for failure in [Failure::NoAuditors, Failure::AuditsUnfinished] {
         ExtBuilder::build_and_execute(|| {
+            allow_no_handover();
             let id = create_submitted();
             assert_ok!(Escrow::fail(id, failure));
             assert_eq!((free(CUSTOMER), escrowed(CUSTOMER)), (WEALTH - DEPOSIT, 0));
@@ -314,6 +345,7 @@ fn a_failure_that_is_nobodys_fault_slashes_nobody() {
 #[test]
 fn a_provider_that_does_not_start_costs_nobody_anything() {
     ExtBuilder::build_and_execute(|| {
+        allow_no_handover();
         let id = create_assigned();
         pass_deadline(id);
         assert_ok!(Escrow::enforce_deadline(signed(ZOE), id));
@@ -327,11 +359,11 @@ fn a_payee_that_cannot_receive_is_owed_and_paid_later() {
     ExtBuilder::build_and_execute(|| {
         let mut cheap = spec();
         cheap.audit_fee = MIN_AUDIT_FEE;
-        assert_ok!(Escrow::create_job(signed(CUSTOMER), cheap));
+        assert_ok!(Escrow::create_job(signed(CUSTOMER), cheap, None));
         assert_ok!(Escrow::accept_job(signed(ALICE_KEY), 0, PRICE));
         let nobody = 77;
         // Not a provider any more, and below the existential deposit of an account that doesn't exist.
-        assert_ok!(Escrow::pay_auditor(0, &nobody));
+        assert_ok!(Escrow::pay_auditor(0, 0, &nobody));
         assert_eq!(Owed::<Test>::get(0, nobody), MIN_AUDIT_FEE);
         assert_ok!(Escrow::cancel_job(signed(CUSTOMER), 0));
         assert_eq!(escrowed(CUSTOMER), MIN_AUDIT_FEE, "what is owed is not refunded");
@@ -375,10 +407,10 @@ fn a_refund_that_the_customers_account_cannot_take_is_owed_to_it() {
         let mut cheap = spec();
         cheap.max_price = 3;
         cheap.audit_fee = MIN_AUDIT_FEE;
-        assert_ok!(Escrow::create_job(signed(CUSTOMER), cheap));
+        assert_ok!(Escrow::create_job(signed(CUSTOMER), cheap, None));
         assert_ok!(Escrow::accept_job(signed(ALICE_KEY), 0, 3));
         for _ in 0..15 {
-            assert_ok!(Escrow::pay_auditor(0, &AUDITOR));
+            assert_ok!(Escrow::pay_auditor(0, 0, &AUDITOR));
         }
         // Another provider reference lets the free balance go to nothing beside the holds.
         System::inc_providers(&CUSTOMER);
@@ -403,7 +435,7 @@ fn a_customers_freeze_does_not_stop_a_payment() {
     ExtBuilder::build_and_execute(|| {
         let id = create_submitted();
         Balances::set_lock(*b"customer", &CUSTOMER, WEALTH, WithdrawReasons::all());
-        assert_ok!(Escrow::pay_auditor(id, &AUDITOR));
+        assert_ok!(Escrow::pay_auditor(id, 0, &AUDITOR));
         assert_ok!(Escrow::milestone_verified(id, 0));
         assert_eq!((income(AUDITOR), income(ALICE)), (AUDIT_FEE, 3_333));
     });
@@ -412,6 +444,7 @@ fn a_customers_freeze_does_not_stop_a_payment() {
 #[test]
 fn jobs_of_one_customer_do_not_mix() {
     ExtBuilder::build_and_execute(|| {
+        allow_no_handover();
         let (first, second) = (create_running(), create_running());
         assert_ok!(Escrow::fail(first, Failure::WrongResult));
         assert_eq!(escrowed(CUSTOMER), PRICE + AUDIT_BUDGET);

@@ -77,7 +77,12 @@ pub(crate) fn spec(segments: &[u32], samples: u8, auditors: u8) -> JobSpec<Accou
         theme: b"tests".to_vec().try_into().expect("5 < 64, qed"),
         max_price: 1_000,
         audit_fee: 10,
-        timing: JobTiming { open_blocks: 100, start_blocks: 100, milestone_blocks: 50_000 },
+        timing: JobTiming {
+            bidding_blocks: 0,
+            open_blocks: 100,
+            start_blocks: 100,
+            milestone_blocks: 50_000,
+        },
         provider: None,
     }
 }
@@ -157,8 +162,13 @@ pub(crate) fn skip(blocks: BlockNumber) {
     System::set_block_number(now() + blocks);
 }
 
+/// Who has the job now; [`TRAINER`] if nobody has.
+pub(crate) fn trainer() -> AccountId {
+    Jobs::get(JOB).and_then(|job| job.assignment).map_or(TRAINER, |assignment| assignment.provider)
+}
+
 pub(crate) fn commit(segment: u32) -> DispatchResult {
-    Proofs::commit_segment(signed(operator(TRAINER)), JOB, segment, honest(segment))
+    Proofs::commit_segment(signed(operator(trainer())), JOB, segment, honest(segment))
 }
 
 /// Commits to all segments up to `end`.
@@ -171,7 +181,7 @@ pub(crate) fn commit_until(end: u32) {
 /// Commits to all segments and submits.
 pub(crate) fn submit() {
     commit_until(Jobs::get(JOB).expect("the job exists, qed").spec.segments());
-    assert_ok!(Proofs::submit_result(signed(operator(TRAINER)), JOB, H256::repeat_byte(3), 77));
+    assert_ok!(Proofs::submit_result(signed(operator(trainer())), JOB, H256::repeat_byte(3), 77));
 }
 
 /// Gives randomness that any commitment made so far may be drawn with.
@@ -209,7 +219,7 @@ pub(crate) fn reveal_vote(segment: u32, auditor: AccountId, vote: Vote) -> Dispa
 }
 
 pub(crate) fn open(segment: u32) -> DispatchResult {
-    Proofs::open_trace(signed(operator(TRAINER)), JOB, segment, true_trace(segment), nonce(segment))
+    Proofs::open_trace(signed(operator(trainer())), JOB, segment, true_trace(segment), nonce(segment))
 }
 
 /// Lets everyone of the current round vote, the n-th waiting auditor as `votes[n]`.

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use attune_primitives::{
     job::{ArithmeticMode, ExecutionClass, JobSpec},
-    machine::{self, Action, Failure, JobState, Phase},
+    machine::{self, Action, Facts, Failure, JobState, Phase},
+    proof::{Tranche, Tranches},
     provider::{ProviderProfile, ProviderView},
     traits::{Assignment, AuditOutcome, EpochRandomness, JobEscrow, JobView, ProofOfTraining, Providers},
     Balance, BlockNumber, JobId, H256,
@@ -66,6 +67,9 @@ type Registry = StorageValue<Neighbours, BTreeMap<AccountId, MockProvider>, Valu
 type AuditCounts = StorageMap<Neighbours, Twox64Concat, AccountId, Counts, ValueQuery>;
 #[storage_alias]
 type FeesPaid = StorageMap<Neighbours, Twox64Concat, JobId, Vec<AccountId>, ValueQuery>;
+/// True if another provider may go on when a job fails.
+#[storage_alias]
+pub(crate) type Reopens = StorageValue<Neighbours, bool, ValueQuery>;
 #[storage_alias]
 pub(crate) type Jobs = StorageMap<Neighbours, Twox64Concat, JobId, MockJob>;
 
@@ -136,12 +140,33 @@ impl Providers<AccountId> for Staking {
 #[derive(Clone, Debug, Encode, Decode)]
 pub(crate) struct MockJob {
     pub(crate) customer: AccountId,
+    pub(crate) funder: AccountId,
     pub(crate) spec: JobSpec<AccountId>,
     pub(crate) state: JobState,
     pub(crate) deadline: BlockNumber,
     pub(crate) assignment: Option<Assignment<AccountId>>,
+    /// Milestones whose segments are all committed.
+    pub(crate) committed: u32,
     /// Milestones in the order in which they were verified.
     pub(crate) verified: Vec<u32>,
+    /// What others trained before.
+    pub(crate) tranches: Tranches<AccountId>,
+}
+
+impl MockJob {
+    /// Milestones that are verified with all before them.
+    fn paid(&self) -> u32 {
+        (0..self.committed).take_while(|milestone| self.verified.contains(milestone)).count() as u32
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            all_verified: self.verified.len() == self.spec.milestones.len(),
+            under_audit: self.committed > self.paid(),
+            awarded: false,
+            reopens: Reopens::get(),
+        }
+    }
 }
 
 /// Job escrow.
@@ -152,20 +177,61 @@ impl Escrow {
     pub(crate) fn start(id: JobId, customer: AccountId, provider: AccountId, spec: JobSpec<AccountId>) {
         spec.validate().expect("the test's specification is valid, qed");
         assert_ok!(Proofs::on_created(id, spec.model));
-        let assignment = Assignment {
+        let job = MockJob {
+            customer,
+            funder: customer,
+            spec,
+            state: JobState::Running,
+            deadline: 100_000,
+            assignment: Some(Self::assignment(provider, 0)),
+            committed: 0,
+            verified: Vec::new(),
+            tranches: Default::default(),
+        };
+        Jobs::insert(id, job);
+    }
+
+    fn assignment(provider: AccountId, first_milestone: u32) -> Assignment<AccountId> {
+        Assignment {
             provider,
+            first_milestone,
             price: 900,
             commission: Permill::zero(),
             hardware: hardware(),
             price_per_gpu_hour: 7,
             bond: 500,
             assigned_at: System::block_number(),
-            started_at: Some(4_000),
-        };
-        let deadline = 100_000;
-        let (state, assignment) = (JobState::Running, Some(assignment));
-        let job = MockJob { customer, spec, state, deadline, assignment, verified: Vec::new() };
+            started_at: Some(4_000 + u64::from(first_milestone)),
+        }
+    }
+
+    /// `provider` goes on with a job that was handed over.
+    pub(crate) fn go_on(id: JobId, provider: AccountId) {
+        Jobs::mutate(id, |job| {
+            let job = job.as_mut().expect("the job exists, qed");
+            assert_eq!(job.state, JobState::Open);
+            job.state = JobState::Running;
+            job.assignment = Some(Self::assignment(provider, job.paid()));
+        });
+    }
+
+    /// Undoes a failed attempt as the real escrow does. Each paid milestone cost 100.
+    fn hand_over(id: JobId, mut job: MockJob) -> DispatchResult {
+        let (paid, assignment) = (job.paid(), job.assignment.take().ok_or("nobody has the job")?);
+        if paid > assignment.first_milestone {
+            let tranche = Tranche {
+                provider: assignment.provider,
+                first_milestone: assignment.first_milestone,
+                last_milestone: paid - 1,
+                paid: 100 * Balance::from(paid - assignment.first_milestone),
+                started_at: assignment.started_at.ok_or("it was not started")?,
+            };
+            job.tranches.try_push(tranche).map_err(|_| "too many tranches")?;
+        }
+        job.committed = paid;
+        job.verified = (0..paid).collect();
         Jobs::insert(id, job);
+        Proofs::on_handover(id, &Self::job(id).ok_or("no such job")?, paid)
     }
 
     pub(crate) fn state(id: JobId) -> JobState {
@@ -178,9 +244,13 @@ impl Escrow {
 
     pub(crate) fn act(id: JobId, action: Action) -> DispatchResult {
         let mut job = Jobs::get(id).ok_or("no such job")?;
-        job.state = machine::next(job.state, action, System::block_number(), job.deadline)
+        let failure = machine::failure(job.state, action, job.facts());
+        job.state = machine::next(job.state, action, job.facts(), System::block_number(), job.deadline)
             .map_err(|_| DispatchError::Other("the state refuses"))?;
         Jobs::insert(id, job.clone());
+        if job.state == JobState::Open && failure.is_some() {
+            return Self::hand_over(id, job);
+        }
         if job.state.is_terminal() {
             Proofs::on_closed(id, &Self::job(id).ok_or("no such job")?)?;
         }
@@ -189,19 +259,26 @@ impl Escrow {
 
     /// Lets the deadline of the job's state pass.
     pub(crate) fn pass_deadline(id: JobId) {
-        let all_verified = Jobs::mutate(id, |job| {
-            let job = job.as_mut().expect("the job exists, qed");
-            job.deadline = System::block_number() - 1;
-            job.verified.len() == job.spec.milestones.len()
+        Jobs::mutate(id, |job| {
+            job.as_mut().expect("the job exists, qed").deadline = System::block_number() - 1;
         });
-        assert_ok!(Self::act(id, Action::DeadlinePassed { all_verified }));
+        assert_ok!(Self::act(id, Action::DeadlinePassed));
+    }
+
+    /// A job that is being cancelled ends with the audits of what is committed.
+    fn end_cancelling(id: JobId) -> DispatchResult {
+        let job = Jobs::get(id).ok_or("no such job")?;
+        match job.state {
+            JobState::Cancelling if !job.facts().under_audit => Self::act(id, Action::AuditsOver),
+            _ => Ok(()),
+        }
     }
 }
 
 impl JobEscrow<AccountId> for Escrow {
     fn job(id: JobId) -> Option<JobView<AccountId>> {
-        let MockJob { customer, spec, state, assignment, .. } = Jobs::get(id)?;
-        Some(JobView { customer, spec, state, assignment, requested_at: 3_000 })
+        let MockJob { customer, funder, spec, state, assignment, tranches, .. } = Jobs::get(id)?;
+        Some(JobView { customer, funder, spec, state, assignment, tranches, requested_at: 3_000 })
     }
     fn milestone_committed(id: JobId, _: u32) -> DispatchResult {
         Jobs::try_mutate(id, |job| {
@@ -215,6 +292,7 @@ impl JobEscrow<AccountId> for Escrow {
                 JobState::Disputed(Phase::Running) => {}
                 _ => return Err("the job is not running".into()),
             }
+            job.committed += 1;
             Ok(())
         })
     }
@@ -224,12 +302,13 @@ impl JobEscrow<AccountId> for Escrow {
     fn milestone_verified(id: JobId, index: u32) -> DispatchResult {
         Jobs::try_mutate(id, |job| {
             let job = job.as_mut().ok_or("no such job")?;
-            ensure!(!job.verified.contains(&index), "the milestone was paid before");
+            ensure!(!job.verified.contains(&index), "the milestone was verified before");
             job.verified.push(index);
-            Ok(())
-        })
+            Ok::<_, DispatchError>(())
+        })?;
+        Self::end_cancelling(id)
     }
-    fn pay_auditor(id: JobId, auditor: &AccountId) -> DispatchResult {
+    fn pay_auditor(id: JobId, _: u32, auditor: &AccountId) -> DispatchResult {
         ensure!(!Self::state(id).is_terminal(), "a closed job pays nobody");
         FeesPaid::append(id, *auditor);
         Ok(())
@@ -241,7 +320,8 @@ impl JobEscrow<AccountId> for Escrow {
         }
     }
     fn upheld(id: JobId) -> DispatchResult {
-        Self::act(id, Action::Uphold)
+        Self::act(id, Action::Uphold)?;
+        Self::end_cancelling(id)
     }
     fn fail(id: JobId, failure: Failure) -> DispatchResult {
         Self::act(id, Action::Fail(failure))

@@ -1,6 +1,6 @@
 //! Random sequences of calls by everyone keep the invariants.
 
-use attune_primitives::machine::Action as JobAction;
+use attune_primitives::machine::{Action as JobAction, Failure, JobState};
 use frame_support::{assert_ok, traits::Hooks};
 use proptest::prelude::*;
 
@@ -25,7 +25,10 @@ enum Step {
     Enforce(usize),
     Toggle(u64, bool),
     Cancel,
+    RequestCancel,
     PassDeadline,
+    Fail(Failure),
+    GoOn(u64),
 }
 
 fn vote() -> impl Strategy<Value = Vote> {
@@ -40,10 +43,10 @@ fn vote() -> impl Strategy<Value = Vote> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         100 => Just(Step::Commit),
-        10 => (0..7u32).prop_map(Step::CommitAt),
+        10 => (0..9u32).prop_map(Step::CommitAt),
         20 => Just(Step::Submit),
         30 => any::<u8>().prop_map(Step::Randomness),
-        60 => (0..3u32).prop_map(Step::Draw),
+        60 => (0..4u32).prop_map(Step::Draw),
         40 => (any::<usize>(), any::<usize>(), vote())
             .prop_map(|(audit, auditor, vote)| Step::Vote { audit, auditor, vote }),
         60 => (any::<usize>(), votes()).prop_map(|(audit, votes)| Step::VoteAll { audit, votes }),
@@ -56,7 +59,10 @@ fn step() -> impl Strategy<Value = Step> {
         20 => any::<usize>().prop_map(Step::Enforce),
         10 => (20..28u64, any::<bool>()).prop_map(|(provider, active)| Step::Toggle(provider, active)),
         1 => Just(Step::Cancel),
+        3 => Just(Step::RequestCancel),
         10 => Just(Step::PassDeadline),
+        6 => prop_oneof![Just(Failure::WrongResult), Just(Failure::NoAuditors)].prop_map(Step::Fail),
+        60 => (20..28u64).prop_map(Step::GoOn),
     ]
 }
 
@@ -110,7 +116,7 @@ fn reveal_all(segment: u32, all: bool) {
 
 /// Runs a step. Refusals are fine: what matters is that they leave nothing behind.
 fn run(step: Step) {
-    let trainer = signed(operator(TRAINER));
+    let trainer = signed(operator(trainer()));
     match step {
         Step::Commit => {
             let _ = commit(Proofs::segments_committed(JOB));
@@ -159,9 +165,23 @@ fn run(step: Step) {
         Step::Cancel => {
             let _ = Escrow::act(JOB, JobAction::Cancel);
         }
+        Step::RequestCancel => {
+            // Only where it leaves the job live: a job that is called off at once is of no interest here.
+            if Jobs::get(JOB).is_some_and(|job| job.committed > 0 && job.verified.is_empty()) {
+                let _ = Escrow::act(JOB, JobAction::Cancel);
+            }
+        }
+        Step::Fail(failure) => {
+            let _ = Escrow::act(JOB, JobAction::Fail(failure));
+        }
+        Step::GoOn(provider) => {
+            if Escrow::state(JOB) == JobState::Open {
+                Escrow::go_on(JOB, provider);
+            }
+        }
         Step::PassDeadline => {
             let job = Jobs::get(JOB).expect("the job exists, qed");
-            if !job.state.is_terminal() && job.verified.len() == job.spec.milestones.len() && now() > 1 {
+            if job.state.is_in_work() && job.verified.len() == job.spec.milestones.len() && now() > 1 {
                 Escrow::pass_deadline(JOB);
             }
         }
@@ -176,8 +196,10 @@ proptest! {
         steps in prop::collection::vec(step(), 1..160),
         samples in 1..=2u8,
         auditors in 1..=3u8,
+        reopens in any::<bool>(),
     ) {
-        ExtBuilder::default().spec(spec(&[2, 3], samples, auditors)).build_and_execute(|| {
+        ExtBuilder::default().spec(spec(&[2, 3, 2], samples, auditors)).build_and_execute(|| {
+            Reopens::put(reopens);
             for step in steps {
                 let told = format!("{step:?}");
                 // A call that fails is rolled back, as in a block.

@@ -256,6 +256,9 @@ fn a_job_that_is_called_off_leaves_neither_proofs_nor_record() {
         assert_ok!(commit_vote(segment, waiting(segment)[0], Vote::Honest));
         assert!(proofs_left() > 0);
         assert_ok!(Escrow::act(JOB, Action::Cancel));
+        skip(1);
+        Escrow::pass_deadline(JOB);
+        assert_eq!(Escrow::state(JOB), JobState::Cancelled);
         assert_eq!(proofs_left(), 0);
         assert_eq!(Records::<Test>::iter().count(), 0);
         assert_noop!(enforce(segment), Error::<Test>::JobNotLive);

@@ -2,6 +2,7 @@
 
 mod adversarial;
 mod draws;
+mod handover;
 mod invariants;
 mod lifecycle;
 mod money;
