@@ -82,6 +82,13 @@ impl<AccountId> OnStakeChanged<AccountId> for () {
     fn stake_changed(_: &AccountId, _: Option<Balance>) {}
 }
 
+/// The stake behind each provider, for whoever keeps providers in the order of it.
+pub trait Stakes<AccountId> {
+    /// The provider's stake, with the meaning that it has in [`OnStakeChanged::stake_changed`]; `None`, too, for an
+    /// account that is not a provider.
+    fn stake(provider: &AccountId) -> Option<Balance>;
+}
+
 /// What became of an audit that a provider was drawn for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditOutcome {

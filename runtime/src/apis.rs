@@ -5,13 +5,14 @@
 #![allow(missing_docs)]
 
 use crate::{
-    composition, genesis, AccountId, Babe, Balance, Block, Executive, Grandpa, Nonce, Runtime, RuntimeCall,
-    RuntimeGenesisConfig, SessionKeys, System, TransactionPayment, VERSION,
+    composition, genesis, AccountId, Babe, Balance, Block, Executive, Grandpa, Historical, Nonce, Runtime,
+    RuntimeCall, RuntimeGenesisConfig, SessionKeys, System, TransactionPayment, VERSION,
 };
 use alloc::vec::Vec;
+use codec::Encode;
 use frame_support::{
     genesis_builder_helper::{build_state, get_preset},
-    traits::Get,
+    traits::{Get, KeyOwnerProofSystem},
     view_functions::{runtime_api, ViewFunctionDispatchError, ViewFunctionId},
     weights::Weight,
 };
@@ -134,20 +135,20 @@ impl_runtime_apis! {
             Babe::next_epoch()
         }
 
-        /// None: reports of equivocations are not taken yet.
+        /// For the session of the block that is asked: the node asks at one of the slot's epoch.
         fn generate_key_ownership_proof(
             _slot: sp_consensus_babe::Slot,
-            _authority: sp_consensus_babe::AuthorityId,
+            authority: sp_consensus_babe::AuthorityId,
         ) -> Option<sp_consensus_babe::OpaqueKeyOwnershipProof> {
-            None
+            let proof = Historical::prove((sp_consensus_babe::KEY_TYPE, authority))?;
+            Some(sp_consensus_babe::OpaqueKeyOwnershipProof::new(proof.encode()))
         }
 
-        /// None: reports of equivocations are not taken yet.
         fn submit_report_equivocation_unsigned_extrinsic(
-            _proof: sp_consensus_babe::EquivocationProof<<Block as BlockT>::Header>,
-            _key_owner_proof: sp_consensus_babe::OpaqueKeyOwnershipProof,
+            proof: sp_consensus_babe::EquivocationProof<<Block as BlockT>::Header>,
+            key_owner_proof: sp_consensus_babe::OpaqueKeyOwnershipProof,
         ) -> Option<()> {
-            None
+            Babe::submit_unsigned_equivocation_report(proof, key_owner_proof.decode()?)
         }
     }
 
@@ -160,20 +161,20 @@ impl_runtime_apis! {
             Grandpa::current_set_id()
         }
 
-        /// None: reports of equivocations are not taken yet.
         fn submit_report_equivocation_unsigned_extrinsic(
-            _proof: sp_consensus_grandpa::EquivocationProof<<Block as BlockT>::Hash, NumberFor<Block>>,
-            _key_owner_proof: sp_consensus_grandpa::OpaqueKeyOwnershipProof,
+            proof: sp_consensus_grandpa::EquivocationProof<<Block as BlockT>::Hash, NumberFor<Block>>,
+            key_owner_proof: sp_consensus_grandpa::OpaqueKeyOwnershipProof,
         ) -> Option<()> {
-            None
+            Grandpa::submit_unsigned_equivocation_report(proof, key_owner_proof.decode()?)
         }
 
-        /// None: reports of equivocations are not taken yet.
+        /// For the session of the block that is asked: the node asks at the last one of the set.
         fn generate_key_ownership_proof(
             _set: sp_consensus_grandpa::SetId,
-            _authority: sp_consensus_grandpa::AuthorityId,
+            authority: sp_consensus_grandpa::AuthorityId,
         ) -> Option<sp_consensus_grandpa::OpaqueKeyOwnershipProof> {
-            None
+            let proof = Historical::prove((sp_consensus_grandpa::KEY_TYPE, authority))?;
+            Some(sp_consensus_grandpa::OpaqueKeyOwnershipProof::new(proof.encode()))
         }
     }
 

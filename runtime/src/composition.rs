@@ -40,17 +40,22 @@ mod runtime {
     #[runtime::pallet_index(11)]
     pub type TransactionPayment = pallet_transaction_payment;
 
-    // Consensus. Session turns the epoch, so that AuditRandomness comes after it.
+    // Consensus. Session turns the epoch, so that AuditRandomness comes after it, and Authorship, too: the first block
+    // of an epoch is by one of the new validators, and the old ones don't say which.
     #[runtime::pallet_index(20)]
     pub type Babe = pallet_babe;
-    #[runtime::pallet_index(21)]
-    pub type Authorship = pallet_authorship;
     #[runtime::pallet_index(22)]
     pub type Session = pallet_session;
     #[runtime::pallet_index(23)]
     pub type Grandpa = pallet_grandpa;
     #[runtime::pallet_index(24)]
     pub type AuditRandomness = crate::audit_randomness;
+    #[runtime::pallet_index(25)]
+    pub type Historical = pallet_session::historical;
+    #[runtime::pallet_index(26)]
+    pub type Offences = pallet_offences;
+    #[runtime::pallet_index(27)]
+    pub type Authorship = pallet_authorship;
 
     // Convenience and administration.
     #[runtime::pallet_index(30)]
@@ -61,6 +66,8 @@ mod runtime {
     pub type Multisig = pallet_multisig;
     #[runtime::pallet_index(33)]
     pub type Sudo = pallet_sudo;
+    #[runtime::pallet_index(34)]
+    pub type Treasury = pallet_treasury;
 
     // Attune's own.
     #[runtime::pallet_index(40)]
@@ -69,6 +76,11 @@ mod runtime {
     pub type JobEscrow = pallet_job_escrow;
     #[runtime::pallet_index(42)]
     pub type ProofOfTraining = pallet_proof_of_training;
+    // Hooks of these two: rewards are paid when all that is due in the block is done.
+    #[runtime::pallet_index(43)]
+    pub type ValidatorElection = pallet_validator_election;
+    #[runtime::pallet_index(44)]
+    pub type VoterList = pallet_bags_list;
 }
 
 /// The transactions that a block begins with, made of what its author supplies (the time).

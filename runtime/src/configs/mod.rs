@@ -3,6 +3,7 @@
 pub mod attune;
 pub mod consensus;
 pub mod convenience;
+pub mod election;
 pub mod money;
 pub mod system;
 pub mod windows;

@@ -5,6 +5,8 @@
 //! | `development` | `dev` | Alice | 1 s | 10 slots |
 //! | `local_testnet` | `local` | Alice, Bob, Charlie | 2 s | 10 slots |
 //!
+//! Providers take the validators' places when as many of them as there are validators have session keys and enough stake.
+//!
 //! Both give every account of [`accounts::ACCOUNTS`] a million tokens, and make Alice the administrator. A
 //! validator's account is its `//stash`; its consensus keys are derived from its name without the suffix, as
 //! the node's `--alice` and so on put them into the keystore. The keys are public knowledge: neither preset is
@@ -14,7 +16,7 @@ pub mod accounts;
 
 use crate::{
     timing::Windows, units::ATT, AccountId, BabeConfig, Balance, BalancesConfig, RuntimeGenesisConfig,
-    SessionConfig, SessionKeys, SudoConfig, TimingConfig,
+    SessionConfig, SessionKeys, SudoConfig, TimingConfig, ValidatorElectionConfig,
 };
 use alloc::{string::ToString, vec, vec::Vec};
 use frame_support::build_struct_json_patch;
@@ -22,6 +24,7 @@ use serde_json::Value;
 use sp_consensus_babe::{AllowedSlots, BabeEpochConfiguration};
 use sp_core::{crypto::UncheckedFrom, ed25519, sr25519};
 use sp_genesis_builder::{PresetId, DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
+use sp_runtime::Permill;
 
 /// What each account of the table gets.
 pub const ENDOWMENT: Balance = 1_000_000 * ATT;
@@ -32,6 +35,9 @@ pub const DEV_SLOT_MILLIS: u64 = 1_000;
 pub const LOCAL_SLOT_MILLIS: u64 = 2_000;
 /// Length of an epoch of both presets, in slots.
 pub const TEST_EPOCH_SLOTS: u64 = 10;
+
+/// Inflation in a year, for block rewards.
+pub const INFLATION: Permill = Permill::from_percent(5);
 
 /// How slots are claimed. A quarter of them by lot (primary), the others in turn (secondary), so that every slot
 /// has an author; and with a VRF output in either case, so that every block adds to the randomness of audits.
@@ -72,6 +78,11 @@ fn patch(validators: &[&str], slot_millis: u64) -> Value {
         babe: BabeConfig { epoch_config: SLOT_CLAIMS },
         session: SessionConfig { keys },
         sudo: SudoConfig { key: Some(AccountId::from(accounts::ALICE)) },
+        validator_election: ValidatorElectionConfig {
+            inflation: INFLATION,
+            // Not fewer than there were.
+            min_validators: u32::try_from(validators.len()).ok(),
+        },
     })
 }
 

@@ -2,11 +2,12 @@
 
 use super::{chain, full_genesis, ENDOWMENT};
 use crate::{
+    configs::money::ExistentialDeposit,
     genesis::{
         accounts::{ACCOUNTS, ALICE, VALIDATORS},
         names, preset,
     },
-    AccountId, Babe, Balances, Grandpa, Runtime, Session, System,
+    AccountId, Babe, Balances, Grandpa, Runtime, Session, System, Treasury,
 };
 use sp_core::{ed25519, sr25519, Pair};
 use std::collections::BTreeSet;
@@ -36,14 +37,17 @@ fn no_account_is_twice_in_the_table() {
 }
 
 #[test]
-fn a_preset_endows_every_account_and_nothing_else() {
+fn a_preset_endows_every_account_and_keeps_the_treasury_alive() {
     for name in names() {
         chain(&name).execute_with(|| {
             for (path, key) in ACCOUNTS {
                 assert_eq!(Balances::free_balance(AccountId::from(key)), ENDOWMENT, "{name}: {path}");
             }
             let count = u128::try_from(ACCOUNTS.len()).expect("the table is small");
-            assert_eq!(pallet_balances::TotalIssuance::<Runtime>::get(), ENDOWMENT * count, "{name}");
+            let treasury = Balances::free_balance(Treasury::account_id());
+            assert_eq!(treasury, ExistentialDeposit::get(), "{name}: the smallest fee can arrive");
+            let issuance = pallet_balances::TotalIssuance::<Runtime>::get();
+            assert_eq!(issuance, ENDOWMENT * count + treasury, "{name}");
             assert_eq!(pallet_sudo::Key::<Runtime>::get(), Some(ALICE.into()), "{name}");
         });
     }

@@ -1,5 +1,6 @@
 //! Tests of the composition: each is named by the rule it holds.
 
+mod election;
 mod fees;
 mod genesis;
 mod jobs;

@@ -1,0 +1,6 @@
+//! The rules of the crate's documentation, one test each.
+
+mod adversarial;
+mod invariants;
+mod lifecycle;
+mod money;
