@@ -6,7 +6,7 @@
 use attune_runtime::{AccountId, RuntimeCall, RuntimeOrigin};
 use attune_runtime_fuzz::{
     accounts,
-    calls::{self, Make, Work},
+    calls::{self, Make, Work, FOR_ROOT},
     draw::Draw,
     random::Random,
     run::{run_then, Report},
@@ -22,6 +22,12 @@ const OPEN_TO_ALL: &[&str] = &[
     "ProviderStaking.delegate",
     "ProviderStaking.evict",
     "ProviderStaking.deregister",
+    "ProviderStaking.apply_slash",
+    "ProviderStaking.claim_compensation",
+    "ProviderStaking.settle_lien",
+    "ProviderStaking.compound",
+    "JobEscrow.sponsor",
+    "JobEscrow.end_sponsorship",
     "JobEscrow.create_job",
     "JobEscrow.enforce_deadline",
     "JobEscrow.claim_owed",
@@ -30,9 +36,6 @@ const OPEN_TO_ALL: &[&str] = &[
     "ProofOfTraining.draw_audits",
     "ProofOfTraining.enforce_audit_deadline",
 ];
-
-/// Calls that only root makes.
-const FOR_ROOT: &[&str] = &[];
 
 /// Parameters that are tried for each call in each state.
 const TRIES: usize = 16;
