@@ -108,6 +108,10 @@ pub static OWN: &[Operation] = &[
 /// Calls that only governance may make: root, here.
 pub static FOR_ROOT: &[&str] = &["ProviderStaking.cancel_slash", "ValidatorElection.set_inflation"];
 
+/// Calls whose success needs more than a short scenario: a compensation is only owed to a funder that can't receive it,
+/// when its job is pruned, its account gone, and the slash still to be applied.
+pub static HARDLY_REACHED: &[&str] = &["ProviderStaking.claim_compensation"];
+
 /// Calls of other pallets that move money, wrap calls, or touch the session.
 pub static OTHERS: &[Operation] = &[
     call("Balances", "transfer_allow_death", others::transfer_allow_death),

@@ -185,7 +185,7 @@ pub fn offence(draw: &mut Draw<'_>, run: &mut Run<'_>) -> Result<(), String> {
 pub(super) fn a_good_job(provider: &AccountId, run: &mut Run<'_>) -> Result<(), String> {
     let mut spec = calls::plain_spec(0);
     spec.provider = Some(provider.clone());
-    spec.max_price = view::free_stake(provider) / 2;
+    spec.max_price = view::free_stake(provider) / 4;
     let job = pallet_job_escrow::NextJobId::<Runtime>::get();
     if run.signed(accounts::customer(0), Escrow::create_job { spec, sponsor: None }.into())? {
         drive(job, 0, 64, run)?;
@@ -273,6 +273,12 @@ fn next(id: JobId, job: &Job<AccountId>, manner: Manner, prefers_audits: bool) -
         },
         JobState::Bidding => {
             let bids = pallet_job_escrow::Bids::<Runtime>::get(id);
+            if let Some(bid) =
+                bids.first().filter(|_| manner == Manner::Divided && chain::now() <= job.deadline)
+            {
+                let operator = view::operator_of(&bid.provider);
+                return Next::act(operator, Escrow::withdraw_bid { job: id });
+            }
             match taker(id, job) {
                 Some(provider) if bids.is_empty() && chain::now() <= job.deadline => {
                     let call = Escrow::place_bid { job: id, price: job.spec.max_price };
