@@ -38,7 +38,8 @@ use sp_runtime::{
 /// Deadlines of the fuzzed chain: as short as the runtime's own check lets them be, so that a scenario can wait for
 /// each of them block by block.
 pub const WINDOWS: Windows = Windows {
-    unbonding: 52,
+    unbonding: 54,
+    slash_delay: 3,
     max_phase: 48,
     audit: 22,
     challenge: 3,

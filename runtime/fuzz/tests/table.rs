@@ -14,7 +14,7 @@ use frame_support::traits::GetCallMetadata;
 use std::collections::BTreeSet;
 
 /// Pallets of the SDK, of the runtime's own timing and randomness: their calls are not Attune's.
-const NOT_OURS: [&str; 13] = [
+const NOT_OURS: &[&str] = &[
     "System",
     "Timing",
     "Timestamp",
@@ -28,6 +28,10 @@ const NOT_OURS: [&str; 13] = [
     "Utility",
     "Proxy",
     "Multisig",
+    "Historical",
+    "Offences",
+    "Treasury",
+    "VoterList",
 ];
 
 #[test]
