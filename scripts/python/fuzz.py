@@ -155,8 +155,11 @@ def replay(options, file, shrink_to=None):
     environment = dict(os.environ, ATTUNE_FUZZ_REPLAY=str(file))
     if shrink_to:
         environment["ATTUNE_FUZZ_SHRINK_TO"] = str(shrink_to)
-    # libFuzzer's greeting is not part of the story.
-    done = subprocess.run([options.bin], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
+    done = subprocess.run([options.bin], env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    for line in done.stderr.decode(errors="replace").splitlines():
+        # What libFuzzer misses when it is linked without a sanitizer is not part of the story.
+        if not line.startswith("WARNING: Failed to find function"):
+            say(line)
     return done.returncode, done.stdout.decode(errors="replace")
 
 

@@ -311,6 +311,15 @@ mod tests {
     }
 
     #[test]
+    fn the_larger_cases_are_trainings_that_the_cpu_does_alike_in_all_micro_batches() {
+        for case in cases().into_iter().filter(|case| case.spec.hidden_size > 100) {
+            let folder = tempfile::tempdir().unwrap();
+            let compared = case.compare(folder.path(), DeviceChoice::Cpu, 2).unwrap();
+            assert_eq!((compared.difference, compared.placement.gpu), (None, None), "{}", case.name);
+        }
+    }
+
+    #[test]
     fn a_difference_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let case = cases().pop().unwrap();

@@ -64,7 +64,6 @@
 //! * A delegator or customer whose account no longer exists can only be paid at least the existential deposit. Whoever
 //!   wants the pool deleted can send it that much.
 //! * Nobody is paid for applying a slash.
-//! * Validators are not elected here yet.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(clippy::arithmetic_side_effects)]
@@ -171,8 +170,9 @@ pub mod pallet {
         #[pallet::constant]
         type UnbondingBlocks: Get<BlockNumber>;
 
-        /// The longest time from a deed to the conviction for it, in blocks: audit, challenge and dispute of a job, or
-        /// until an offence in consensus can't be reported any more.
+        /// The longest time from a deed in a job to the conviction for it, in blocks: audit, challenge and dispute. An
+        /// offence in consensus can be reported for about as long as unbonding lasts; a report that comes after some
+        /// stake has left finds what is there.
         #[pallet::constant]
         type ConvictionBlocks: Get<BlockNumber>;
 

@@ -63,7 +63,7 @@ mod election;
 pub mod inflation;
 mod offences;
 mod rewards;
-#[cfg(any(test, feature = "try-runtime"))]
+#[cfg(any(test, feature = "std", feature = "try-runtime"))]
 #[allow(clippy::arithmetic_side_effects, reason = "a check that overflows has found something")]
 mod try_state;
 mod types;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use attune_primitives::{
     job::ArithmeticMode,
     provider::{Hardware, ProviderProfile, ProviderView},
-    traits::{AuditOutcome, OnStakeChanged, Providers, Slashed, Stakes},
+    traits::{AuditOutcome, OnStakeChanged, Providers, Stakes},
     Balance, JobId,
 };
 use codec::Encode;
@@ -202,8 +202,8 @@ impl Providers<AccountId> for StrawProviders {
         Ok(())
     }
     fn release_bond(_: &AccountId, _: JobId) {}
-    fn slash_bond(_: &AccountId, _: JobId, _: Permill, _: &AccountId, _: Balance) -> Slashed {
-        Slashed::default()
+    fn slash_bond(_: &AccountId, _: JobId, _: Permill, _: &AccountId, _: Balance) -> Balance {
+        0
     }
     fn note_income(provider: &AccountId, amount: Balance, commission: Permill) -> DispatchResult {
         if RefusesIncome::get() {

@@ -15,7 +15,7 @@ use core::cell::RefCell;
 use frame_support::{
     dispatch::DispatchClass,
     genesis_builder_helper::{build_state, get_preset},
-    traits::{Get, OnFinalize, OnIdle},
+    traits::{Get, OnFinalize, OnIdle, PostTransactions},
     weights::Weight,
 };
 use frame_system::limits::BlockWeights;
@@ -38,7 +38,8 @@ use sp_runtime::{
 /// Deadlines of the fuzzed chain: as short as the runtime's own check lets them be, so that a scenario can wait for
 /// each of them block by block.
 pub const WINDOWS: Windows = Windows {
-    unbonding: 52,
+    unbonding: 54,
+    slash_delay: 3,
     max_phase: 48,
     audit: 22,
     challenge: 3,
@@ -175,6 +176,8 @@ fn open_block(slot: u64) {
     Executive::apply_extrinsic(UncheckedExtrinsic::new_bare(set_time))
         .expect("the inherent is valid; qed")
         .expect("time moves on from block to block; qed");
+    // The pallets' on_poll.
+    Executive::inherents_applied();
 }
 
 /// Ends the open block: what `Executive::finalize_block` does, without the root of the state, which costs as much as all
@@ -182,6 +185,7 @@ fn open_block(slot: u64) {
 fn close_block() {
     let number = now();
     System::note_finished_extrinsics();
+    <Runtime as frame_system::Config>::PostTransactions::post_transactions();
     let used = System::block_weight().total();
     let limits = <<Runtime as frame_system::Config>::BlockWeights as Get<BlockWeights>>::get();
     let left = limits.max_block.saturating_sub(used);
@@ -190,6 +194,7 @@ fn close_block() {
         System::register_extra_weight_unchecked(idle, DispatchClass::Mandatory);
     }
     <AllPalletsWithSystem as OnFinalize<BlockNumber>>::on_finalize(number);
+    frame_system::InherentsApplied::<Runtime>::kill();
 }
 
 /// One VRF output for all blocks: to sign costs more than a block, and only nodes verify it. What the runtime makes of

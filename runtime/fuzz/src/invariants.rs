@@ -1,7 +1,7 @@
 //! What holds between any two calls, looked at from outside the pallets.
 
 use attune_primitives::Balance;
-use attune_runtime::{JobEscrow, ProofOfTraining, ProviderStaking, Runtime, System};
+use attune_runtime::{JobEscrow, ProofOfTraining, ProviderStaking, Runtime, System, ValidatorElection};
 
 /// Checks everything.
 ///
@@ -12,6 +12,7 @@ pub fn check() -> Result<(), String> {
         |pallet: &str, error: sp_runtime::TryRuntimeError| format!("try_state of {pallet}: {error:?}");
     ProviderStaking::do_try_state().map_err(|error| wrong("provider-staking", error))?;
     JobEscrow::do_try_state().map_err(|error| wrong("job-escrow", error))?;
+    ValidatorElection::do_try_state().map_err(|error| wrong("validator-election", error))?;
     ProofOfTraining::do_try_state().map_err(|error| wrong("proof-of-training", error))?;
     check_issuance()
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     accounts,
-    calls::Work,
+    calls::{self, Work},
     chain,
     dispatch::{self, Origin, Outcome},
     draw::Draw,
@@ -163,6 +163,10 @@ impl Run<'_> {
             Work::Call(_, _, make) => {
                 let who = draw.byte();
                 let (natural, call) = make(&mut draw);
+                let natural = match calls::FOR_ROOT.contains(&step.operation.name().as_str()) {
+                    true => RawOrigin::Root,
+                    false => RawOrigin::Signed(natural),
+                };
                 self.attempt(&origin(who, natural), call)?;
             }
             Work::Template(_, play) => play(&mut draw, self)?,
@@ -180,9 +184,9 @@ impl Run<'_> {
 }
 
 /// Who calls: mostly the one that the call is for.
-fn origin(who: u8, natural: attune_runtime::AccountId) -> Origin {
+fn origin(who: u8, natural: Origin) -> Origin {
     match who {
-        0..=207 => RawOrigin::Signed(natural),
+        0..=207 => natural,
         208..=239 => RawOrigin::Signed(accounts::somebody(who - 208)),
         240..=247 => RawOrigin::Root,
         248..=251 => RawOrigin::None,

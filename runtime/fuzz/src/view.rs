@@ -52,7 +52,9 @@ pub fn delegators(provider: &AccountId) -> Vec<(AccountId, u128)> {
 
 /// Who has stake on its way out of the pool of `provider`.
 pub fn leaving(provider: &AccountId) -> Vec<AccountId> {
-    pallet_provider_staking::Unbonding::<Runtime>::iter_key_prefix(provider).collect()
+    let own =
+        pallet_provider_staking::SelfUnbonding::<Runtime>::contains_key(provider).then(|| provider.clone());
+    pallet_provider_staking::Unbonding::<Runtime>::iter_key_prefix(provider).chain(own).collect()
 }
 
 /// The audits of a job, by segment.

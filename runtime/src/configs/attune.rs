@@ -71,7 +71,6 @@ impl pallet_provider_staking::Config for Runtime {
     type MaxProviders = ConstU32<256>;
     type MinDelegation = MinDelegation;
     type MinSelfBond = MinSelfBond;
-    /// Nobody orders providers by stake yet.
     type OnStakeChanged = ValidatorElection;
     type PalletId = ProviderPalletId;
     type ProviderDeposit = ProviderDeposit;

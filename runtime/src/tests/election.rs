@@ -1,6 +1,4 @@
 //! Elections, reports of equivocations and rewards, on a chain that executes whole blocks.
-//!
-//! Here candidates are put into their list by its own call, which anyone may make.
 
 use super::chain;
 use crate::{
@@ -18,6 +16,7 @@ use attune_primitives::provider::{Hardware, ProviderProfile};
 use codec::{Decode, Encode};
 use frame_election_provider_support::SortedListProvider;
 use frame_support::{assert_noop, assert_ok, weights::Weight};
+use pallet_provider_staking::PendingSlashes;
 use pallet_session::historical::HistoricalSessions;
 use pallet_validator_election::{inflation, Event, SlashedParts, Unpaid};
 use sp_consensus_babe::{
@@ -33,8 +32,8 @@ use sp_core::{
 };
 use sp_io::TestExternalities;
 use sp_runtime::{
-    generic, traits::Header as _, transaction_validity::TransactionSource, Digest, DigestItem, MultiAddress,
-    Perbill, Permill,
+    generic, traits::Header as _, transaction_validity::TransactionSource, Digest, DigestItem, Perbill,
+    Permill,
 };
 
 /// The slot of block 1: any, but not 0.
@@ -95,7 +94,7 @@ fn secrets(number: u8) -> (sr25519::Pair, ed25519::Pair) {
     )
 }
 
-/// Registers the provider with stake and session keys, and has it listed.
+/// Registers the provider with stake and session keys.
 fn register(number: u8) {
     let bytes = |text: &str| text.as_bytes().to_vec();
     let profile = ProviderProfile {
@@ -124,8 +123,8 @@ fn register(number: u8) {
     let (babe, grandpa) = secrets(number);
     let proof = (babe.sign(&possession(&who)), grandpa.sign(&possession(&who))).encode();
     let keys = SessionKeys { babe: babe.public().into(), grandpa: grandpa.public().into() };
-    assert_ok!(Session::set_keys(signed.clone(), keys, proof));
-    assert_ok!(VoterList::rebag(signed, MultiAddress::Id(who)));
+    assert_ok!(Session::set_keys(signed, keys, proof));
+    assert_eq!(VoterList::get_score(&who), Ok(STAKE));
 }
 
 /// What the owner of a key signs to show that it is his.
@@ -273,6 +272,31 @@ fn fewer_providers_than_genesis_had_validators_do_not_take_over() {
 }
 
 #[test]
+fn who_exits_leaves_the_list_at_once_and_the_validators_two_sessions_later() {
+    with_providers(4, || {
+        let leaver = account("//Provider4");
+        assert!(Session::validators().contains(&leaver));
+        assert_ok!(ProviderStaking::exit(RuntimeOrigin::signed(leaver.clone())));
+        assert!(!VoterList::contains(&leaver));
+        blocks(2 * EPOCH);
+        let mut expected = providers(3);
+        expected.sort();
+        assert_eq!(Session::validators(), expected);
+    });
+}
+
+#[test]
+fn a_delegation_moves_its_provider_up_the_list() {
+    with_providers(3, || {
+        let last = VoterList::iter().last().expect("three are listed");
+        let delegator = RuntimeOrigin::signed(account("//Delegator1"));
+        assert_ok!(ProviderStaking::delegate(delegator, last.clone(), STAKE));
+        assert_eq!(VoterList::iter().next(), Some(last.clone()));
+        assert_eq!(VoterList::get_score(&last), Ok(2 * STAKE));
+    });
+}
+
+#[test]
 fn the_first_block_of_a_session_is_its_own_validators() {
     with_providers(3, || {
         let author =
@@ -353,6 +377,8 @@ fn two_blocks_in_one_slot_are_reported_through_the_api_and_slash_the_pool() {
         }));
         assert_eq!(SlashedParts::<Runtime>::get(session, &offender), Perbill::from_parts(562_500_000));
         assert_eq!(Session::disabled_validators(), [place]);
+        let booked = PendingSlashes::<Runtime>::iter_prefix_values(&offender).map(|slash| slash.amount);
+        assert_eq!(booked.collect::<Vec<_>>(), [part.mul_ceil(STAKE)]);
         assert!(validate(TransactionSource::Local).is_err(), "it is known by now");
     });
 }

@@ -66,7 +66,7 @@ pub(crate) fn plain_spec(model: ModelId) -> JobSpec<AccountId> {
         theme: BoundedVec::truncate_from(b"Fuzz".to_vec()),
         max_price: 20 * ATT,
         audit_fee: 20 * MILLI_ATT,
-        timing: JobTiming { open_blocks: 10, start_blocks: 10, milestone_blocks: 20 },
+        timing: JobTiming { bidding_blocks: 0, open_blocks: 10, start_blocks: 10, milestone_blocks: 20 },
         provider: None,
     }
 }
@@ -133,8 +133,9 @@ pub(super) fn worker() -> AccountId {
 pub(super) fn four_jobs() -> Vec<(AccountId, RuntimeCall)> {
     let create = |_| {
         let mut spec = plain_spec(0);
-        spec.timing = JobTiming { open_blocks: 40, start_blocks: 40, milestone_blocks: 40 };
-        (accounts::customer(0), Call::create_job { spec }.into())
+        spec.timing =
+            JobTiming { bidding_blocks: 0, open_blocks: 40, start_blocks: 40, milestone_blocks: 40 };
+        (accounts::customer(0), Call::create_job { spec, sponsor: None }.into())
     };
     let accept = |job| (worker(), Call::accept_job { job, price: 20 * ATT }.into());
     let start = |job| (worker(), Call::start_job { job }.into());
@@ -154,7 +155,14 @@ pub(super) fn create_job(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
         spec.timing.open_blocks = again.span();
         spec.timing.milestone_blocks = again.span();
     }
-    (customer, Call::create_job { spec }.into())
+    if draw.rarely(3) {
+        spec.timing.bidding_blocks = u32::from(draw.byte() % 8);
+    }
+    let (sponsor, customer) = match sponsorship(draw) {
+        Some((sponsor, customer)) if !draw.rarely(4) => (Some(sponsor), customer),
+        _ => (None, customer),
+    };
+    (customer, Call::create_job { spec, sponsor }.into())
 }
 
 pub(super) fn accept_job(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
@@ -223,4 +231,73 @@ pub(super) fn claim_owed(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
 pub(super) fn prune_job(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
     let job = draw.job_in(|state| state.is_terminal());
     (accounts::account(accounts::STRANGER), Call::prune_job { job }.into())
+}
+
+/// A job on which providers bid, with the operator of one that may.
+fn bidder(draw: &mut Draw<'_>) -> (u64, AccountId, Balance) {
+    let job = draw.job_in(|state| *state == JobState::Bidding);
+    let byte = draw.byte();
+    let Some(stored) = view::job(job) else { return (job, draw.somebody(), ATT) };
+    let able = view::eligible(&stored.spec.mode, &stored.customer);
+    let who = match able.len() {
+        0 => draw.provider(),
+        count => able[usize::from(byte) % count].clone(),
+    };
+    (job, view::operator_of(&who), stored.spec.max_price)
+}
+
+pub(super) fn place_bid(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
+    let (job, who, most) = bidder(draw);
+    let byte = draw.byte();
+    let price = match byte {
+        0..=99 => most,
+        100..=223 => most / (Balance::from(byte % 16) + 1),
+        224..=239 => most.saturating_add(1),
+        240..=247 => 0,
+        _ => 1,
+    };
+    (who, Call::place_bid { job, price }.into())
+}
+
+pub(super) fn withdraw_bid(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
+    let (job, who, _) = bidder(draw);
+    let byte = draw.byte();
+    let bids = pallet_job_escrow::Bids::<Runtime>::get(job);
+    let who = match bids.len() {
+        0 => who,
+        count => view::operator_of(&bids[usize::from(byte) % count].provider),
+    };
+    (who, Call::withdraw_bid { job }.into())
+}
+
+pub(super) fn top_up(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
+    let job = draw.job_in(|state| !state.is_terminal());
+    let who = view::job(job).map_or_else(|| accounts::customer(0), |stored| stored.funder);
+    let for_training = if draw.rarely(2) { draw.amount(ATT, &who) } else { 0 };
+    let for_audits = draw.amount(min_audit_fee(), &who);
+    (who, Call::top_up { job, for_training, for_audits }.into())
+}
+
+pub(super) fn sponsor(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
+    let who = accounts::delegator(draw.byte());
+    let customer = accounts::customer(draw.byte());
+    let limit = draw.amount(ATT, &who);
+    let per_job = draw.amount(ATT, &who);
+    let expires_at = crate::chain::now().saturating_add(draw.span());
+    (who, Call::sponsor { customer, limit, per_job, expires_at }.into())
+}
+
+/// A sponsorship: who pays for whom.
+fn sponsorship(draw: &mut Draw<'_>) -> Option<(AccountId, AccountId)> {
+    let byte = draw.byte();
+    let all: Vec<_> = pallet_job_escrow::Sponsorships::<Runtime>::iter_keys().collect();
+    let place = usize::from(byte).checked_rem(all.len())?;
+    all.get(place).cloned()
+}
+
+pub(super) fn end_sponsorship(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
+    let (sponsor, customer) =
+        sponsorship(draw).unwrap_or_else(|| (accounts::delegator(draw.byte()), accounts::customer(0)));
+    let who = if draw.rarely(2) { customer.clone() } else { sponsor.clone() };
+    (who, Call::end_sponsorship { sponsor, customer }.into())
 }

@@ -1,6 +1,7 @@
 //! The table of everything that a step can be: one line for a call, with the function that makes it out of a step's
 //! bytes. A generator gives the call and who would make it; the runner may let somebody else try.
 
+mod election;
 mod escrow;
 mod others;
 mod proof;
@@ -59,7 +60,7 @@ pub static OWN: &[Operation] = &[
     call("ProviderStaking", "register", staking::register),
     call("ProviderStaking", "set_profile", staking::set_profile),
     call("ProviderStaking", "set_operator", staking::set_operator),
-    call("ProviderStaking", "lower_commission", staking::lower_commission),
+    call("ProviderStaking", "set_commission", staking::set_commission),
     call("ProviderStaking", "bond_more", staking::bond_more),
     call("ProviderStaking", "unbond_self", staking::unbond_self),
     call("ProviderStaking", "delegate", staking::delegate),
@@ -69,6 +70,15 @@ pub static OWN: &[Operation] = &[
     call("ProviderStaking", "exit", staking::exit),
     call("ProviderStaking", "evict", staking::evict),
     call("ProviderStaking", "deregister", staking::deregister),
+    call("ProviderStaking", "cancel_slash", staking::cancel_slash),
+    call("ProviderStaking", "apply_slash", staking::apply_slash),
+    call("ProviderStaking", "claim_compensation", staking::claim_compensation),
+    call("ProviderStaking", "redelegate", staking::redelegate),
+    call("ProviderStaking", "settle_lien", staking::settle_lien),
+    call("ProviderStaking", "set_auto_compound", staking::set_auto_compound),
+    call("ProviderStaking", "compound", staking::compound),
+    call("ProviderStaking", "chill", staking::chill),
+    call("ProviderStaking", "unchill", staking::unchill),
     call("JobEscrow", "create_job", escrow::create_job),
     call("JobEscrow", "accept_job", escrow::accept_job),
     call("JobEscrow", "start_job", escrow::start_job),
@@ -77,6 +87,11 @@ pub static OWN: &[Operation] = &[
     call("JobEscrow", "enforce_deadline", escrow::enforce_deadline),
     call("JobEscrow", "claim_owed", escrow::claim_owed),
     call("JobEscrow", "prune_job", escrow::prune_job),
+    call("JobEscrow", "place_bid", escrow::place_bid),
+    call("JobEscrow", "withdraw_bid", escrow::withdraw_bid),
+    call("JobEscrow", "top_up", escrow::top_up),
+    call("JobEscrow", "sponsor", escrow::sponsor),
+    call("JobEscrow", "end_sponsorship", escrow::end_sponsorship),
     call("ProofOfTraining", "register_model", proof::register_model),
     call("ProofOfTraining", "remove_model", proof::remove_model),
     call("ProofOfTraining", "commit_segment", proof::commit_segment),
@@ -87,7 +102,15 @@ pub static OWN: &[Operation] = &[
     call("ProofOfTraining", "reveal_verdict", proof::reveal_verdict),
     call("ProofOfTraining", "enforce_audit_deadline", proof::enforce_audit_deadline),
     call("ProofOfTraining", "remove_record", proof::remove_record),
+    call("ValidatorElection", "set_inflation", election::set_inflation),
 ];
+
+/// Calls that only governance may make: root, here.
+pub static FOR_ROOT: &[&str] = &["ProviderStaking.cancel_slash", "ValidatorElection.set_inflation"];
+
+/// Calls whose success needs more than a short scenario: a compensation is only owed to a funder that can't receive it,
+/// when its job is pruned, its account gone, and the slash still to be applied.
+pub static HARDLY_REACHED: &[&str] = &["ProviderStaking.claim_compensation"];
 
 /// Calls of other pallets that move money, wrap calls, or touch the session.
 pub static OTHERS: &[Operation] = &[
@@ -117,6 +140,8 @@ pub static TEMPLATES: &[Operation] = &[
     template("auditor_leaves", templates::money::auditor_leaves),
     template("delegate_and_leave", templates::stake::delegate_and_leave),
     template("exit_provider", templates::stake::exit_provider),
+    template("redelegate_and_settle", templates::stake::redelegate_and_settle),
+    template("income", templates::stake::income),
     template("model_comes_and_goes", templates::job::model_comes_and_goes),
 ];
 

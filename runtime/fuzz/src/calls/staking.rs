@@ -7,7 +7,9 @@ use attune_primitives::{
 };
 use attune_runtime::{units::ATT, AccountId, Runtime, RuntimeCall};
 use frame_support::{traits::Get, BoundedVec};
-use pallet_provider_staking::{Call, Config, Pools, Unbonding};
+use pallet_provider_staking::{
+    Call, Config, Delegation, Delegations, OwedCompensation, PendingSlashes, Pools, SlashId, Unbonding,
+};
 use sp_runtime::Permill;
 
 /// The execution class of most providers.
@@ -125,9 +127,9 @@ pub(super) fn set_operator(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
     (who, Call::set_operator { operator: draw.anyone() }.into())
 }
 
-pub(super) fn lower_commission(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
+pub(super) fn set_commission(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
     let who = draw.provider();
-    (who, Call::lower_commission { commission: draw.permill() }.into())
+    (who, Call::set_commission { commission: draw.permill() }.into())
 }
 
 pub(super) fn bond_more(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
@@ -247,4 +249,99 @@ pub(super) fn deregister(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
 /// The block after which everything that leaves a pool now is free.
 pub(crate) fn unlocked_at() -> u32 {
     chain::now() + chain::WINDOWS.unbonding
+}
+
+/// A slash that waits, if there is one; rarely one that doesn't.
+fn pending_slash(draw: &mut Draw<'_>) -> (AccountId, SlashId) {
+    let byte = draw.byte();
+    let pending: Vec<_> = PendingSlashes::<Runtime>::iter_keys().collect();
+    match pending.len() {
+        count if count > 0 && byte < 240 => pending[usize::from(byte) % count].clone(),
+        _ => (draw.provider(), SlashId::from(byte)),
+    }
+}
+
+pub(super) fn cancel_slash(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
+    let (provider, slash) = pending_slash(draw);
+    (provider.clone(), Call::cancel_slash { provider, slash }.into())
+}
+
+pub(super) fn apply_slash(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
+    let (provider, slash) = pending_slash(draw);
+    (accounts::account(accounts::STRANGER), Call::apply_slash { provider, slash }.into())
+}
+
+pub(super) fn claim_compensation(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
+    let byte = draw.byte();
+    let owed: Vec<_> = OwedCompensation::<Runtime>::iter_keys().collect();
+    let (provider, customer) = match owed.len() {
+        0 => (draw.provider(), accounts::customer(byte)),
+        count => owed[usize::from(byte) % count].clone(),
+    };
+    (accounts::account(accounts::STRANGER), Call::claim_compensation { provider, customer }.into())
+}
+
+pub(super) fn redelegate(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
+    let from = draw.provider();
+    let who = delegator_of(&from, draw);
+    let to = draw.provider();
+    let all = view::shares(&from, &who);
+    let byte = draw.byte();
+    let shares = match byte {
+        0..=95 => all,
+        96..=223 => all / (u128::from(byte % 8) + 2),
+        224..=239 => all.saturating_add(1),
+        240..=247 => 0,
+        _ => u128::MAX,
+    };
+    (who, Call::redelegate { from, to, shares }.into())
+}
+
+/// A delegation, with a lien if there is one.
+fn delegation(draw: &mut Draw<'_>, fits: impl Fn(&Delegation<AccountId>) -> bool) -> (AccountId, AccountId) {
+    let byte = draw.byte();
+    let all: Vec<_> = Delegations::<Runtime>::iter().collect();
+    let fitting: Vec<_> = all.iter().filter(|(_, _, delegation)| fits(delegation)).collect();
+    let from: Vec<_> = if fitting.is_empty() { all.iter().collect() } else { fitting };
+    match from.len() {
+        0 => (draw.provider(), accounts::delegator(byte)),
+        count => {
+            let (provider, who, _) = from[usize::from(byte) % count];
+            (provider.clone(), who.clone())
+        }
+    }
+}
+
+pub(super) fn settle_lien(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
+    let (provider, delegator) = delegation(draw, |delegation| delegation.lien.is_some());
+    (accounts::account(accounts::STRANGER), Call::settle_lien { provider, delegator }.into())
+}
+
+pub(super) fn set_auto_compound(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
+    let (provider, who) = delegation(draw, |_| true);
+    (who, Call::set_auto_compound { provider, enabled: !draw.rarely(4) }.into())
+}
+
+pub(super) fn compound(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
+    let (provider, delegator) = delegation(draw, |delegation| delegation.auto_compound);
+    let who = if draw.rarely(4) { accounts::account(accounts::STRANGER) } else { delegator.clone() };
+    (who, Call::compound { provider, delegator }.into())
+}
+
+pub(super) fn chill(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
+    (draw.provider(), Call::chill {}.into())
+}
+
+pub(super) fn unchill(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
+    let byte = draw.byte();
+    let mut chilled = view::providers();
+    chilled.retain(|id| {
+        pallet_provider_staking::Providers::<Runtime>::get(id)
+            .is_some_and(|stored| stored.status == pallet_provider_staking::Status::Chilled)
+    });
+    let who = match chilled.len() {
+        0 => draw.provider(),
+        count => chilled[usize::from(byte) % count].clone(),
+    };
+    (who, Call::unchill {}.into())
 }

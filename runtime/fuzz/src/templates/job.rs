@@ -110,6 +110,9 @@ pub fn order_and_drive(draw: &mut Draw<'_>, run: &mut Run<'_>) -> Result<(), Str
     } else {
         let mut spec = calls::plain_spec(0);
         spec.assurance.auditors = shape % 3 + 1;
+        if shape >= 96 {
+            spec.timing.bidding_blocks = 2;
+        }
         if shape % 4 == 3 {
             spec.mode = ArithmeticMode::Exact { version: 1, base: BaseFormat::W8 };
         }
@@ -126,7 +129,7 @@ pub fn order_and_drive(draw: &mut Draw<'_>, run: &mut Run<'_>) -> Result<(), Str
         }
     }
     let job = pallet_job_escrow::NextJobId::<Runtime>::get();
-    if run.signed(customer, Escrow::create_job { spec }.into())? {
+    if run.signed(customer, Escrow::create_job { spec, sponsor: None }.into())? {
         drive(job, manner, acts(ways), run)?;
     }
     Ok(())
@@ -143,7 +146,7 @@ pub fn offence(draw: &mut Draw<'_>, run: &mut Run<'_>) -> Result<(), String> {
     // A plain job's bond is its price: some share of all that is free.
     spec.max_price = view::free_stake(&provider) / (u128::from(draw.byte() % 4) + 1);
     let job = pallet_job_escrow::NextJobId::<Runtime>::get();
-    if !run.signed(accounts::customer(0), Escrow::create_job { spec }.into())? {
+    if !run.signed(accounts::customer(0), Escrow::create_job { spec, sponsor: None }.into())? {
         return Ok(());
     }
     drive(job, 0, 2, run)?;
@@ -169,10 +172,23 @@ pub fn offence(draw: &mut Draw<'_>, run: &mut Run<'_>) -> Result<(), String> {
         _ => UNAVAILABLE,
     };
     drive(job, manner, 64, run)?;
+    super::stake::apply_slashes(&provider, run)?;
     for owner in view::leaving(&provider) {
         if run.wait_past(super::stake::last_unlock(&provider))? {
             run.signed(owner, Staking::withdraw { provider: provider.clone() }.into())?;
         }
+    }
+    Ok(())
+}
+
+/// A large job for `provider`, done well to its end.
+pub(super) fn a_good_job(provider: &AccountId, run: &mut Run<'_>) -> Result<(), String> {
+    let mut spec = calls::plain_spec(0);
+    spec.provider = Some(provider.clone());
+    spec.max_price = view::free_stake(provider) / 4;
+    let job = pallet_job_escrow::NextJobId::<Runtime>::get();
+    if run.signed(accounts::customer(0), Escrow::create_job { spec, sponsor: None }.into())? {
+        drive(job, 0, 64, run)?;
     }
     Ok(())
 }
@@ -244,7 +260,7 @@ fn next(id: JobId, job: &Job<AccountId>, manner: Manner, prefers_audits: bool) -
     match job.state {
         JobState::Open => match taker(id, job) {
             Some(provider) if chain::now() <= job.deadline => {
-                let call = Escrow::accept_job { job: id, price: job.spec.max_price };
+                let call = Escrow::accept_job { job: id, price: job.escrow };
                 Next::act(view::operator_of(&provider), call)
             }
             _ => late(job.deadline),
@@ -255,7 +271,23 @@ fn next(id: JobId, job: &Job<AccountId>, manner: Manner, prefers_audits: bool) -
             }
             _ => late(job.deadline),
         },
-        JobState::Running | JobState::Submitted | JobState::Disputed(_) => {
+        JobState::Bidding => {
+            let bids = pallet_job_escrow::Bids::<Runtime>::get(id);
+            if let Some(bid) =
+                bids.first().filter(|_| manner == Manner::Divided && chain::now() <= job.deadline)
+            {
+                let operator = view::operator_of(&bid.provider);
+                return Next::act(operator, Escrow::withdraw_bid { job: id });
+            }
+            match taker(id, job) {
+                Some(provider) if bids.is_empty() && chain::now() <= job.deadline => {
+                    let call = Escrow::place_bid { job: id, price: job.spec.max_price };
+                    Next::act(view::operator_of(&provider), call)
+                }
+                _ => late(job.deadline),
+            }
+        }
+        JobState::Running | JobState::Submitted | JobState::Cancelling | JobState::Disputed(_) => {
             let work = work(id, job);
             let audits = audits(id, manner);
             let (first, second) = if prefers_audits { (audits, work) } else { (work, audits) };
@@ -276,7 +308,7 @@ fn taker(id: JobId, job: &Job<AccountId>) -> Option<AccountId> {
     let mut able = view::eligible(&job.spec.mode, &job.customer);
     able.retain(|provider| {
         let chosen = job.spec.provider.as_ref().is_none_or(|chosen| chosen == provider);
-        chosen && view::free_stake(provider) >= job.spec.max_price
+        chosen && !job.excluded.contains(provider) && view::free_stake(provider) >= job.escrow
     });
     let count = JobId::try_from(able.len()).unwrap_or(JobId::MAX);
     let place = id.checked_rem(count).and_then(|place| usize::try_from(place).ok())?;

@@ -53,7 +53,7 @@ pub fn tiny_job(draw: &mut Draw<'_>, run: &mut Run<'_>) -> Result<(), String> {
     spec.provider = Some(provider.clone());
     let (manner, ways, who_empties) = (draw.byte(), draw.byte(), draw.byte() % 4);
     let job = NextJobId::<Runtime>::get();
-    if !run.signed(customer.clone(), Escrow::create_job { spec }.into())? {
+    if !run.signed(customer.clone(), Escrow::create_job { spec, sponsor: None }.into())? {
         return Ok(());
     }
     job::drive(job, manner, 2, run)?;
@@ -94,7 +94,7 @@ pub fn auditor_leaves(draw: &mut Draw<'_>, run: &mut Run<'_>) -> Result<(), Stri
     spec.milestones[0].segments = 1;
     spec.milestones[1].segments = 3;
     let job = NextJobId::<Runtime>::get();
-    if !run.signed(accounts::customer(0), Escrow::create_job { spec }.into())? {
+    if !run.signed(accounts::customer(0), Escrow::create_job { spec, sponsor: None }.into())? {
         return Ok(());
     }
     let answered = |audit: &Audit<_>| {
