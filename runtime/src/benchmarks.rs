@@ -102,7 +102,7 @@ impl pallet_job_escrow::benchmarking::BenchmarkHelper<AccountId> for Neighbours 
             name: longest(),
             architecture: longest(),
             parameters: 1,
-            artifact: H256::from_low_u64_be(u64::from(model)),
+            artifact: BlakeTwo256::hash_of(&model),
             artifact_bytes: 1,
             tokenizer: H256::zero(),
             licence: longest(),

@@ -26,6 +26,7 @@ mod composition;
 pub mod configs;
 pub mod genesis;
 pub mod timing;
+pub mod weights;
 
 #[cfg(test)]
 mod tests;

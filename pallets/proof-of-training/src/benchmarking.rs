@@ -63,7 +63,20 @@ fn model_info() -> ModelInfo {
     }
 }
 
-fn spec<AccountId>() -> JobSpec<AccountId> {
+/// How a job spends the audits that it may have.
+#[derive(Clone, Copy)]
+struct Shape {
+    milestones: u32,
+    auditors: u8,
+}
+
+/// As many auditors of a segment as there may be.
+const WIDE: Shape = Shape { milestones: 8, auditors: MAX_AUDITORS };
+
+/// As many milestones as there may be, and an audit of every segment.
+const LONG: Shape = Shape { milestones: MAX_MILESTONES, auditors: 2 };
+
+fn spec<AccountId>(shape: Shape) -> JobSpec<AccountId> {
     JobSpec {
         model: 0,
         data: DataSpec {
@@ -91,11 +104,14 @@ fn spec<AccountId>() -> JobSpec<AccountId> {
         engine_version: 1,
         seed: 1,
         steps_per_segment: 1,
-        milestones: BoundedVec::truncate_from(vec![Milestone {
-            segments: MAX_SEGMENTS,
-            share: Permill::one(),
-        }]),
-        assurance: Assurance { samples: MAX_SAMPLES, auditors: MAX_AUDITORS },
+        milestones: BoundedVec::truncate_from(vec![
+            Milestone {
+                segments: MAX_SEGMENTS.div_euclid(shape.milestones),
+                share: Permill::from_parts(1_000_000u32.div_euclid(shape.milestones)),
+            };
+            usize::try_from(shape.milestones).unwrap_or_default()
+        ]),
+        assurance: Assurance { samples: MAX_SAMPLES, auditors: shape.auditors },
         theme: BoundedVec::truncate_from(vec![b't'; 64]),
         max_price: 1_000_000_000_000,
         audit_fee: 1_000_000_000,
@@ -129,14 +145,14 @@ fn commitment() -> SegmentCommitment {
 
 impl<T: Config> Scene<T> {
     /// A running job with `segments` committed.
-    fn committed(segments: u32) -> Result<Self, BenchmarkError> {
+    fn committed(segments: u32, shape: Shape) -> Result<Self, BenchmarkError> {
         HelperOf::<T>::set_block(1);
         let customer: T::AccountId = account("customer", 0, 0);
         HelperOf::<T>::fund(&customer);
         Pallet::<T>::register_model(RawOrigin::Signed(customer.clone()).into(), model_info())?;
         let providers = HelperOf::<T>::fill_providers(&class());
         let trainer = providers.first().ok_or("the helper registers providers")?.clone();
-        let job = HelperOf::<T>::running_job(&customer, &trainer.0, spec());
+        let job = HelperOf::<T>::running_job(&customer, &trainer.0, spec(shape));
         for segment in 0..segments {
             let origin = RawOrigin::Signed(trainer.1.clone()).into();
             Pallet::<T>::commit_segment(origin, job, segment, commitment())?;
@@ -145,8 +161,8 @@ impl<T: Config> Scene<T> {
     }
 
     /// The same with all segments committed and randomness to draw with.
-    fn drawable() -> Result<Self, BenchmarkError> {
-        let scene = Self::committed(MAX_SEGMENTS)?;
+    fn drawable(shape: Shape) -> Result<Self, BenchmarkError> {
+        let scene = Self::committed(MAX_SEGMENTS, shape)?;
         let start = 1_000;
         HelperOf::<T>::set_block(start);
         HelperOf::<T>::set_randomness(H256::repeat_byte(9), start);
@@ -154,17 +170,21 @@ impl<T: Config> Scene<T> {
     }
 
     /// The same with the audits drawn, and the first drawn segment.
-    fn drawn() -> Result<(Self, u32), BenchmarkError> {
-        let scene = Self::drawable()?;
+    fn drawn(shape: Shape) -> Result<(Self, u32), BenchmarkError> {
+        let scene = Self::drawable(shape)?;
         Pallet::<T>::draw_audits(RawOrigin::Signed(scene.trainer()).into(), scene.job, 0)?;
         let draw = Draws::<T>::get(scene.job, 0).ok_or("the milestone is drawn")?;
         let segment = *draw.segments.first().ok_or("a segment is drawn")?;
         Ok((scene, segment))
     }
 
-    /// The same in the committee's round, with all committed and all but the last revealed, everyone against.
+    /// The same with the other milestones drawn, too, in the committee's round, with all committed and all but the last
+    /// revealed, everyone against: all audits go with the job.
     fn nearly_decided() -> Result<(Self, u32), BenchmarkError> {
-        let (scene, segment) = Self::drawn()?;
+        let (scene, segment) = Self::drawn(LONG)?;
+        for milestone in 1..MAX_MILESTONES {
+            Pallet::<T>::draw_audits(RawOrigin::Signed(scene.trainer()).into(), scene.job, milestone)?;
+        }
         let first = scene.waiting(segment);
         scene.commit(segment, &first)?;
         scene.open(segment)?;
@@ -245,7 +265,7 @@ mod benchmarks {
     #[benchmark]
     fn commit_segment() -> Result<(), BenchmarkError> {
         let last = MAX_SEGMENTS.saturating_sub(1);
-        let scene = Scene::<T>::committed(last)?;
+        let scene = Scene::<T>::committed(last, LONG)?;
 
         #[extrinsic_call]
         _(RawOrigin::Signed(scene.trainer()), scene.job, last, commitment());
@@ -256,7 +276,7 @@ mod benchmarks {
 
     #[benchmark]
     fn submit_result() -> Result<(), BenchmarkError> {
-        let scene = Scene::<T>::committed(MAX_SEGMENTS)?;
+        let scene = Scene::<T>::committed(MAX_SEGMENTS, LONG)?;
 
         #[extrinsic_call]
         _(RawOrigin::Signed(scene.trainer()), scene.job, H256::repeat_byte(1), 1);
@@ -267,7 +287,7 @@ mod benchmarks {
 
     #[benchmark]
     fn draw_audits() -> Result<(), BenchmarkError> {
-        let scene = Scene::<T>::drawable()?;
+        let scene = Scene::<T>::drawable(WIDE)?;
 
         #[extrinsic_call]
         _(RawOrigin::Signed(scene.trainer()), scene.job, 0);
@@ -278,7 +298,7 @@ mod benchmarks {
 
     #[benchmark]
     fn commit_verdict() -> Result<(), BenchmarkError> {
-        let (scene, segment) = Scene::<T>::drawn()?;
+        let (scene, segment) = Scene::<T>::drawn(WIDE)?;
         let auditors = scene.waiting(segment);
         let (last, others) = auditors.split_last().ok_or("auditors are drawn")?;
         scene.commit(segment, others)?;
@@ -294,7 +314,7 @@ mod benchmarks {
 
     #[benchmark]
     fn open_trace() -> Result<(), BenchmarkError> {
-        let (scene, segment) = Scene::<T>::drawn()?;
+        let (scene, segment) = Scene::<T>::drawn(WIDE)?;
         scene.commit(segment, &scene.waiting(segment))?;
 
         #[extrinsic_call]
@@ -334,7 +354,7 @@ mod benchmarks {
     #[benchmark]
     fn remove_record() {
         let customer: T::AccountId = whitelisted_caller();
-        let spec = spec::<T::AccountId>();
+        let spec = spec::<T::AccountId>(LONG);
         let entry = AuditEntry { segment: 0, auditor: customer.clone(), verdict: Some(Verdict::Match) };
         let tranche = Tranche {
             provider: customer.clone(),

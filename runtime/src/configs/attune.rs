@@ -9,8 +9,8 @@ use super::windows::{
 };
 use crate::{
     units::{ATT, MILLI_ATT},
-    AccountId, AuditRandomness, Balance, Balances, JobEscrow, ProofOfTraining, ProviderStaking, Runtime,
-    RuntimeHoldReason, Timestamp, ValidatorElection,
+    weights, AccountId, AuditRandomness, Balance, Balances, JobEscrow, ProofOfTraining, ProviderStaking,
+    Runtime, RuntimeHoldReason, Timestamp, ValidatorElection,
 };
 use frame_support::{parameter_types, traits::ConstU32, PalletId};
 use frame_system::EnsureRoot;
@@ -82,7 +82,7 @@ impl pallet_provider_staking::Config for Runtime {
     /// Burned.
     type SlashSink = ();
     type UnbondingBlocks = UnbondingBlocks;
-    type WeightInfo = ();
+    type WeightInfo = weights::pallet_provider_staking::Measured<Runtime>;
 }
 
 impl pallet_job_escrow::Config for Runtime {
@@ -108,7 +108,7 @@ impl pallet_job_escrow::Config for Runtime {
     type RuntimeHoldReason = RuntimeHoldReason;
     type SponsorshipDeposit = SponsorshipDeposit;
     type UnixTime = Timestamp;
-    type WeightInfo = ();
+    type WeightInfo = weights::pallet_job_escrow::Measured<Runtime>;
 }
 
 impl pallet_proof_of_training::Config for Runtime {
@@ -128,5 +128,5 @@ impl pallet_proof_of_training::Config for Runtime {
     type RuntimeHoldReason = RuntimeHoldReason;
     type UnixTime = Timestamp;
     type VerdictCommitBlocks = VerdictCommitBlocks;
-    type WeightInfo = ();
+    type WeightInfo = weights::pallet_proof_of_training::Measured<Runtime>;
 }

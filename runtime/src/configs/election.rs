@@ -10,7 +10,8 @@ use crate::{
     configs::consensus::{HistorySessions, MaxAuthorities},
     timing::{EpochSlots, SlotMillis},
     units::ATT,
-    AccountId, Balance, Balances, ProviderStaking, Runtime, RuntimeEvent, ValidatorElection, VoterList,
+    weights, AccountId, Balance, Balances, ProviderStaking, Runtime, RuntimeEvent, ValidatorElection,
+    VoterList,
 };
 use attune_primitives::traits::Stakes;
 use frame_support::{
@@ -100,5 +101,5 @@ impl pallet_validator_election::Config for Runtime {
     type SessionSlots = EpochSlots<Runtime>;
     type Stakes = PoolStakes;
     type VoterList = VoterList;
-    type WeightInfo = ();
+    type WeightInfo = weights::pallet_validator_election::Measured<Runtime>;
 }

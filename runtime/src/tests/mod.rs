@@ -7,6 +7,7 @@ mod jobs;
 mod metadata;
 mod randomness;
 mod timing;
+mod weights;
 
 use crate::{genesis::preset, Balance, RuntimeGenesisConfig};
 use frame_support::genesis_builder_helper::{build_state, get_preset};

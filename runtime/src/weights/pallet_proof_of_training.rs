@@ -1,0 +1,26 @@
+//! What the calls of `pallet_proof_of_training` cost.
+//!
+//! Written by scripts/weights out of its benchmarks: don't edit. The median of 20 executions of the Wasm, on
+//! AMD EPYC.
+
+use core::marker::PhantomData;
+use frame_support::weights::Weight;
+
+use super::cost;
+
+/// Measured weights, with the database of `T`.
+pub struct Measured<T>(PhantomData<T>);
+
+#[rustfmt::skip]
+impl<T: frame_system::Config> pallet_proof_of_training::WeightInfo for Measured<T> {
+    fn register_model() -> Weight { cost::<T>(77_185, 3, 4) }
+    fn remove_model() -> Weight { cost::<T>(67_380, 2, 3) }
+    fn commit_segment() -> Weight { cost::<T>(153_508, 3, 3) }
+    fn submit_result() -> Weight { cost::<T>(149_262, 5, 2) }
+    fn draw_audits() -> Weight { cost::<T>(5_035_291, 519, 9) }
+    fn commit_verdict() -> Weight { cost::<T>(129_823, 4, 1) }
+    fn open_trace() -> Weight { cost::<T>(164_494, 5, 1) }
+    fn reveal_verdict() -> Weight { cost::<T>(1_884_333, 52, 190) }
+    fn enforce_audit_deadline() -> Weight { cost::<T>(1_713_980, 47, 188) }
+    fn remove_record() -> Weight { cost::<T>(22_874, 2, 1) }
+}
