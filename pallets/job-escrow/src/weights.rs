@@ -1,8 +1,8 @@
 //! What the calls cost.
 //!
-//! The weights of `()` are made by hand: the database reads and writes of the most expensive path are counted (a
-//! transfer reads and writes two accounts, a hold the account and its holds), and 25 microseconds are added for the
-//! work itself. They are meant to be too high until they are measured on the reference machine.
+//! A runtime's weights are measured: scripts/weights runs the benchmarks of `benchmarking.rs`. Those of `()` are for tests
+//! and made by hand: the database reads and writes of the most expensive path are counted (a transfer reads and writes two
+//! accounts, a hold the account and its holds), and 25 microseconds are added for the work itself.
 
 use frame_support::weights::{constants::ParityDbWeight, Weight};
 

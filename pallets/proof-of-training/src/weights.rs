@@ -1,9 +1,8 @@
 //! What the calls cost.
 //!
-//! The numbers of `()` are made by hand, not measured: the database reads and writes of the longest path through
-//! each call, neighbours included, at the cost of RocksDB, and 1 ms for every path's computing and decoding. They are
-//! meant to be too high. `benchmarking.rs` has a benchmark for each call, from which measured ones are made with
-//! `frame-omni-bencher`.
+//! A runtime's weights are measured: scripts/weights runs the benchmarks of `benchmarking.rs`. Those of `()` are for tests
+//! and made by hand: the database reads and writes of the longest path through each call, neighbours included, at the
+//! cost of RocksDB, and 1 ms for every path's computing and decoding.
 
 use frame_support::weights::{constants::RocksDbWeight, Weight};
 

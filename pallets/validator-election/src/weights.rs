@@ -1,8 +1,8 @@
 //! What the call and the pallet's part of hooks cost.
 //!
-//! The weights of `()` are made by hand: the database reads and writes of the most expensive path are counted, and 25
-//! microseconds are added for the work itself. They are meant to be too high. `benchmarking.rs` has a benchmark for each
-//! function, to measure them on the reference machine with frame-omni-bencher.
+//! A runtime's weights are measured: scripts/weights runs the benchmarks of `benchmarking.rs`. Those of `()` are for tests
+//! and made by hand: the database reads and writes of the most expensive path are counted, and 25 microseconds are added
+//! for the work itself.
 //!
 //! The election has no weight of its own: pallet-session books a whole block for the change of session, in which the
 //! election happens.
