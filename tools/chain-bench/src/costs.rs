@@ -208,3 +208,25 @@ fn series(name: &str, sizes: &[u32], numbers: impl Fn(u32) -> (u32, u32)) -> Res
     }
     Ok(rows)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_call_touches_more_storage_with_more_delegators() {
+        let rows = series("delegators", &[10, 300], |many| (many, FEW)).expect("the runtime takes the calls");
+        let keys =
+            |row: usize, name: &str, what: &str| rows[row]["calls"][name][what].as_u64().expect("a count");
+        for Subject { name, .. } in &SUBJECTS {
+            for what in ["reads", "writes"] {
+                let (few, many) = (keys(0, name, what), keys(1, name, what));
+                // A pool whose stake enters another bag touches that bag, too.
+                assert!(
+                    few > 0 && many <= few + 4,
+                    "{name}: {few} {what} with 10 delegators, {many} with 300"
+                );
+            }
+        }
+    }
+}
