@@ -182,4 +182,35 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
+
+    #[test]
+    fn what_moves_money_wants_to_know_how_much_and_between_whom() {
+        let parsed = |line: &str| {
+            let words = format!("attune {line} --dev-key //Alice");
+            Cli::try_parse_from(words.split(' ')).map(drop).map_err(|error| error.to_string())
+        };
+        for line in [
+            "jobs top-up 3 --training 1 --audits 2",
+            "jobs top-up 3 --audits 2",
+            "stake redelegate --from //Provider1 --to //Provider2 --all",
+            "stake redelegate --from //Provider1 --to //Provider2 --amount 5",
+            "sponsor end --customer //Customer",
+            "sponsor end --customer //Customer --sponsor //Customer2",
+            "stake compound //Provider1 --auto off",
+            "slashes apply //Provider1 4",
+        ] {
+            assert_eq!(parsed(line), Ok(()), "{line}");
+        }
+        for (line, part) in [
+            ("jobs top-up 3", "<--training <ATT>|--audits <ATT>>"),
+            ("jobs top-up 3 --training 0", "is nothing"),
+            ("stake redelegate --from a --to b", "<--amount <ATT>|--all>"),
+            ("stake redelegate --from a --to b --amount 5 --all", "cannot be used with"),
+            ("sponsor end", "<--customer <ACCOUNT>|--sponsor <ACCOUNT>>"),
+            ("sponsor add //Customer --limit 5 --blocks 0", "--blocks"),
+        ] {
+            let error = parsed(line).expect_err(line);
+            assert!(error.contains(part), "expected {part:?} in {error:?}");
+        }
+    }
 }

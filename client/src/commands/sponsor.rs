@@ -10,7 +10,7 @@ use attune_chain_client::{
     AccountId, View,
 };
 use attune_primitives::{Balance, BlockNumber};
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 
 use super::send;
 use crate::{
@@ -62,9 +62,10 @@ pub struct List {
 
 /// Options of `sponsor end`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("sides").args(["customer", "sponsor"]).required(true).multiple(true)))]
 pub struct End {
     /// The customer [default: who signs]
-    #[arg(long, value_name = "ACCOUNT", required_unless_present = "sponsor")]
+    #[arg(long, value_name = "ACCOUNT")]
     customer: Option<String>,
     /// The sponsor [default: who signs]
     #[arg(long, value_name = "ACCOUNT")]

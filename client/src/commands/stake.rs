@@ -7,7 +7,7 @@ use attune_chain_client::{
     AccountId, View,
 };
 use attune_primitives::BlockNumber;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::{send, slashes};
@@ -41,6 +41,7 @@ pub enum Command {
 
 /// Options of `stake redelegate`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("how much").args(["amount", "all"]).required(true)))]
 pub struct Redelegate {
     /// The provider that the stake leaves
     #[arg(long, value_name = "PROVIDER")]
@@ -49,10 +50,10 @@ pub struct Redelegate {
     #[arg(long, value_name = "PROVIDER")]
     to: String,
     /// How much, in ATT
-    #[arg(long, value_name = "ATT", value_parser = money::parse_positive, required_unless_present = "all")]
+    #[arg(long, value_name = "ATT", value_parser = money::parse_positive)]
     amount: Option<u128>,
     /// All that is delegated there
-    #[arg(long, conflicts_with = "amount")]
+    #[arg(long)]
     all: bool,
     /// Don't ask
     #[arg(long, short)]

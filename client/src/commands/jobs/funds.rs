@@ -3,7 +3,7 @@
 use anyhow::{bail, Context as _, Result};
 use attune_chain_client::{calls, types::JobInfo, Submitter, View, Wait};
 use attune_primitives::{machine::JobState, Balance, JobId};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde::Serialize;
 
 use super::unknown;
@@ -28,11 +28,12 @@ pub struct Cancel {
 
 /// Options of `jobs top-up`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("sums").args(["training", "audits"]).required(true).multiple(true)))]
 pub struct TopUp {
     /// The job's number
     job: JobId,
     /// Added to the most that a provider may ask, in ATT; only while the job waits for a provider
-    #[arg(long, value_name = "ATT", value_parser = money::parse_positive, required_unless_present = "audits")]
+    #[arg(long, value_name = "ATT", value_parser = money::parse_positive)]
     training: Option<Balance>,
     /// Added to what is held for audits, in ATT; as long as the job lives
     #[arg(long, value_name = "ATT", value_parser = money::parse_positive)]
