@@ -430,8 +430,8 @@ fn tell_losses(shared: &Shared, view: &ChainView, local: &LocalView) {
             folder = %shared.tools.dir(job).root().display(),
             deadline = view.jobs.get(&job).map(|found| found.job.deadline),
             "files of committed segments are gone: expected segment-{first}.json to segment-{}.json as they \
-             were committed, found those before segment {on_disk}. They hold nonces that nothing can make again, so the job is not trained \
-             further and these segments' traces cannot be opened: it fails at its deadline for a part of its bond, or \
+             were committed, found those before segment {on_disk}. They hold nonces that nothing can make \
+             again, so the job is not trained further and these segments' traces cannot be opened: it fails at its deadline for a part of its bond, or \
              for all of it once auditors ask for a trace. Put the files back from a backup, and the worker goes on at \
              the next block",
             committed.saturating_sub(1),
