@@ -150,6 +150,14 @@ impl View {
         Ok(own.map(|((job, _), amount)| (job, amount)).collect())
     }
 
+    /// The compensation out of slashes that a customer could not receive: by provider, in planck.
+    pub async fn owed_compensation(&self, customer: &AccountId) -> Result<Vec<(AccountId, u128)>> {
+        let address = api::storage().provider_staking().owed_compensation();
+        let all = fetch_all!(self, "the owed compensation", address, ());
+        let own = all.into_iter().filter(|((_, payee), _)| payee == customer);
+        Ok(own.map(|((provider, _), amount)| (provider, amount)).collect())
+    }
+
     /// All providers, by account.
     pub async fn providers(&self) -> Result<Vec<ProviderInfo>> {
         let all = fetch_all!(self, "the providers", api::storage().provider_staking().providers(), ());

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::{
     commands::{
-        balance, chat, data, eval, export, jobs, keys, models, net, providers, records, stake, train,
-        transfer,
+        balance, chat, data, eval, export, jobs, keys, models, net, providers, records, slashes, sponsor,
+        stake, train, transfer,
     },
     context::Context,
     output::Format,
@@ -60,9 +60,12 @@ pub enum Command {
     /// List providers; register and run one
     #[command(subcommand)]
     Providers(providers::Command),
-    /// Delegate tokens to providers, and take income and stake back
+    /// Delegate tokens to providers, move them, and take income and stake back
     #[command(subcommand)]
     Stake(stake::Command),
+    /// List slashes that wait; carry one out; take compensation that is owed
+    #[command(subcommand)]
+    Slashes(slashes::Command),
     /// List base models; register one
     #[command(subcommand)]
     Models(models::Command),
@@ -71,9 +74,12 @@ pub enum Command {
     Data(data::Command),
     /// Fine-tune a model: shows price and time, asks, then follows the job
     Train(Box<train::Options>),
-    /// List, show, watch and cancel jobs
+    /// List, show, watch, top up and cancel jobs
     #[command(subcommand)]
     Jobs(jobs::Command),
+    /// Pay for somebody else's jobs, within limits
+    #[command(subcommand)]
+    Sponsor(sponsor::Command),
     /// List and show training records
     #[command(subcommand)]
     Records(records::Command),
@@ -127,6 +133,8 @@ async fn talk(context: &Context, command: Command) -> Result<()> {
         Command::Net(command) => net::run(context, command).await,
         Command::Providers(command) => providers::run(context, command).await,
         Command::Stake(command) => stake::run(context, command).await,
+        Command::Slashes(command) => slashes::run(context, command).await,
+        Command::Sponsor(command) => sponsor::run(context, command).await,
         Command::Models(command) => models::run(context, command).await,
         Command::Train(options) => train::run(context, *options).await,
         Command::Jobs(command) => jobs::run(context, command).await,
@@ -173,5 +181,36 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_moves_money_wants_to_know_how_much_and_between_whom() {
+        let parsed = |line: &str| {
+            let words = format!("attune {line} --dev-key //Alice");
+            Cli::try_parse_from(words.split(' ')).map(drop).map_err(|error| error.to_string())
+        };
+        for line in [
+            "jobs top-up 3 --training 1 --audits 2",
+            "jobs top-up 3 --audits 2",
+            "stake redelegate --from //Provider1 --to //Provider2 --all",
+            "stake redelegate --from //Provider1 --to //Provider2 --amount 5",
+            "sponsor end --customer //Customer",
+            "sponsor end --customer //Customer --sponsor //Customer2",
+            "stake compound //Provider1 --auto off",
+            "slashes apply //Provider1 4",
+        ] {
+            assert_eq!(parsed(line), Ok(()), "{line}");
+        }
+        for (line, part) in [
+            ("jobs top-up 3", "<--training <ATT>|--audits <ATT>>"),
+            ("jobs top-up 3 --training 0", "is nothing"),
+            ("stake redelegate --from a --to b", "<--amount <ATT>|--all>"),
+            ("stake redelegate --from a --to b --amount 5 --all", "cannot be used with"),
+            ("sponsor end", "<--customer <ACCOUNT>|--sponsor <ACCOUNT>>"),
+            ("sponsor add //Customer --limit 5 --blocks 0", "--blocks"),
+        ] {
+            let error = parsed(line).expect_err(line);
+            assert!(error.contains(part), "expected {part:?} in {error:?}");
+        }
     }
 }

@@ -7,10 +7,12 @@
 use std::time::Duration;
 
 use anyhow::{bail, Context as _, Result};
-use attune_chain_client::{calls, json, types::JobInfo, Chain, Error, Submitter, View, Wait, H256};
+use attune_chain_client::{
+    calls, json, types::JobInfo, AccountId, Chain, Error, Submitter, View, Wait, H256,
+};
 use attune_primitives::{
-    machine::{Failure, JobState, Party},
-    BlockNumber, JobId,
+    machine::{Failure, JobState, Party, Phase},
+    Balance, BlockNumber, JobId,
 };
 use indicatif::ProgressBar;
 
@@ -60,7 +62,8 @@ pub struct Follower<'a> {
     model: Option<H256>,
     bar: ProgressBar,
     seen: Seen,
-    inputs_sent: bool,
+    /// Who has the inputs, and since which block it has the job: every assignment needs them anew.
+    inputs_with: Option<(AccountId, BlockNumber)>,
     said_at: std::time::Instant,
     said: String,
     upload_failures: u32,
@@ -86,7 +89,7 @@ impl<'a> Follower<'a> {
             model: None,
             bar: context.progress.steps(0),
             seen: Seen::default(),
-            inputs_sent: false,
+            inputs_with: None,
             said_at: std::time::Instant::now(),
             said: String::new(),
             upload_failures: 0,
@@ -124,9 +127,13 @@ impl<'a> Follower<'a> {
 
     /// Takes in one finalized block.
     async fn block(&mut self, view: &View, job: &mut JobInfo) -> Result<()> {
-        let before = job.state;
+        let (before, handovers) = (job.state, job.handovers);
         *job = self.job_at(view).await?;
         self.say_events(view).await?;
+        if job.handovers != handovers {
+            // What was seen belongs to the attempt that has ended.
+            (self.seen, self.upload_failures) = (Seen::default(), 0);
+        }
         if job.state != before {
             self.say_state(job);
         }
@@ -150,7 +157,7 @@ impl<'a> Follower<'a> {
 
     /// Looks at what has changed in a block, and does the customer's part.
     async fn look(&mut self, view: &View, job: &JobInfo) -> Result<()> {
-        if matches!(job.state, JobState::Running | JobState::Submitted | JobState::Disputed(_)) {
+        if job.state.is_in_work() {
             let commitments = view.commitments(self.job).await?;
             self.seen.segments = u32::try_from(commitments.len()).unwrap_or(u32::MAX);
             self.seen.loss_micro = commitments.last().map(|last| last.metrics.train_loss_micro);
@@ -159,14 +166,22 @@ impl<'a> Follower<'a> {
                 audits.iter().filter(|a| a.stage == attune_chain_client::types::AuditStage::Passed).count();
             self.seen.open_audits = audits.len() - self.seen.passed_audits;
         }
-        if job.state == JobState::Assigned && !self.inputs_sent {
+        if job.state == JobState::Assigned && !self.has_sent_inputs(job) {
             self.send_inputs(view, job).await?;
         }
         self.push_deadline(view, job).await
     }
 
+    fn has_sent_inputs(&self, job: &JobInfo) -> bool {
+        self.inputs_with.is_some() && self.inputs_with == assignment_key(job)
+    }
+
     fn has_inputs(&self, job: &JobInfo) -> bool {
-        self.inputs_sent || !matches!(job.state, JobState::Open | JobState::Assigned)
+        match job.state {
+            JobState::Bidding | JobState::Open => false,
+            JobState::Assigned => self.has_sent_inputs(job),
+            _ => true,
+        }
     }
 
     /// Sends model and data to the provider, if this is the customer and has them. A failure is said and tried again at
@@ -208,7 +223,7 @@ impl<'a> Follower<'a> {
                 return Ok(());
             }
         }
-        self.inputs_sent = true;
+        self.inputs_with = assignment_key(job);
         self.say(format!("  model and data are with {}", clean_bytes(&provider.profile.name)));
         Ok(())
     }
@@ -216,7 +231,7 @@ impl<'a> Follower<'a> {
     /// Ends a state whose deadline has passed. Before a provider is bound nobody else cares; afterwards its worker does,
     /// so it gets some blocks' grace.
     async fn push_deadline(&self, view: &View, job: &JobInfo) -> Result<()> {
-        let grace = if job.state == JobState::Open { 0 } else { GRACE_BLOCKS };
+        let grace = if job.state.awaits_provider() { 0 } else { GRACE_BLOCKS };
         let (Some(signer), false) = (self.signer, job.state.is_terminal()) else { return Ok(()) };
         if view.number() <= job.deadline.saturating_add(grace) {
             return Ok(());
@@ -293,7 +308,7 @@ impl<'a> Follower<'a> {
         if let Some(speed) = self.seen.worker.and_then(|worker| worker.tokens_per_second) {
             parts.push(format!("{speed:.0} tokens/s"));
         }
-        parts.push(format!("{} of {} milestones paid", job.paid(), job.spec.milestones.len()));
+        parts.push(format!("{} of {} milestones paid", job.milestones_paid, job.spec.milestones.len()));
         let audits = self.seen.passed_audits + self.seen.open_audits;
         if audits > 0 {
             parts.push(format!("{} of {audits} audits passed", self.seen.passed_audits));
@@ -308,53 +323,105 @@ impl<'a> Follower<'a> {
                 }
             }
             JobState::Submitted => parts.push("audits and the challenge window are left".into()),
+            JobState::Cancelling => parts.push("cancelled as soon as the audits end".into()),
             _ => {}
         }
         parts.join(", ")
     }
 }
 
+/// What tells one assignment of a job from another.
+fn assignment_key(job: &JobInfo) -> Option<(AccountId, BlockNumber)> {
+    job.assignment.as_ref().map(|assignment| (assignment.provider, assignment.assigned_at))
+}
+
+/// What all providers of a job get for training if the present one finishes it, in planck.
+fn training_cost(job: &JobInfo) -> Balance {
+    let before = job.tranches.iter().fold(0u128, |sum, tranche| sum.saturating_add(tranche.paid));
+    before.saturating_add(job.assignment.as_ref().map_or(0, |assignment| assignment.price))
+}
+
 /// Where a job stands, as a sentence.
 pub fn sentence(job: &JobInfo) -> String {
     let price = job.assignment.as_ref().map_or(0, |assignment| assignment.price);
     match job.state {
-        JobState::Open => {
-            format!("open, waiting for a provider at {} or less", money::show(job.spec.max_price))
-        }
+        JobState::Bidding => format!(
+            "bidding: until block {} providers bid {} or less, then the lowest bid wins",
+            job.deadline,
+            money::show(job.escrow)
+        ),
+        JobState::Open if job.handovers > 0 => format!(
+            "handed over ({}): waiting for a provider that goes on from milestone {} for {} or less",
+            times(job.handovers),
+            job.first_milestone(),
+            money::show(job.escrow)
+        ),
+        JobState::Open => format!("open, waiting for a provider at {} or less", money::show(job.escrow)),
         JobState::Assigned => {
             format!("a provider accepted at {} and waits for the inputs", money::show_short(price))
         }
+        JobState::Running if job.handovers > 0 => {
+            format!("running, with another provider from milestone {} on", job.first_milestone())
+        }
         JobState::Running => "running".into(),
         JobState::Submitted => "trained and submitted; audits finish and the challenge window passes".into(),
+        JobState::Disputed(Phase::Cancelling) => {
+            "being cancelled, and disputed: an auditor found a mismatch, a committee re-executes the segment"
+                .into()
+        }
         JobState::Disputed(_) => {
             "disputed: an auditor found a mismatch, a committee re-executes the segment".into()
         }
-        JobState::Finalized => format!("finalized: verified, paid {} and recorded", money::show_short(price)),
+        JobState::Cancelling => {
+            "being cancelled: nothing more is trained; it ends when the audits of what is committed end"
+                .into()
+        }
+        JobState::Finalized => {
+            format!("finalized: verified, paid {} and recorded", money::show_short(training_cost(job)))
+        }
         JobState::Cancelled => "cancelled by its customer".into(),
+        JobState::Expired if job.handovers > 0 => format!(
+            "expired: after {} no provider went on in time; what was not paid is back on {} account",
+            handovers(job),
+            payer(job)
+        ),
         JobState::Expired => "expired: no provider accepted in time; all of the escrow is back".into(),
-        JobState::Failed(failure) => format!("failed: {}", failure_sentence(failure)),
+        JobState::Failed(failure) => format!("failed: {}", failure_sentence(job, failure)),
     }
 }
 
-fn failure_sentence(failure: Failure) -> String {
-    let what = match failure {
-        Failure::NotStarted => "the provider did not start in time (it vanished, or the inputs never came)",
-        Failure::InputsUnusable => {
-            "the provider declined: the inputs never came or don't fit the specification"
-        }
-        Failure::MissedMilestone => "the provider missed the deadline of a milestone",
-        Failure::TraceNotOpened => "the provider did not open its trace to the auditors in time",
-        Failure::WrongResult => "a committee found that the provider's result is not what training gives",
-        Failure::NoAuditors => "no auditor re-executed a drawn segment",
-        Failure::AuditsUnfinished => "audits or a dispute did not end in time",
-    };
-    let consequence = match failure.party() {
+fn times(count: u32) -> String {
+    match count {
+        1 => "once".into(),
+        count => format!("{count} times"),
+    }
+}
+
+fn handovers(job: &JobInfo) -> String {
+    match job.handovers {
+        1 => "a handover".into(),
+        count => format!("{count} handovers"),
+    }
+}
+
+/// Whose account the money is on.
+fn payer(job: &JobInfo) -> &'static str {
+    if job.funder == job.customer {
+        "the customer's"
+    } else {
+        "the sponsor's"
+    }
+}
+
+fn failure_sentence(job: &JobInfo, failure: Failure) -> String {
+    let slashed = match failure.party() {
         Some(Party::Provider) => {
-            "its bond was slashed, and what was not paid is back on the customer's account"
+            "a slash of its bond is booked (`attune slashes list` shows when it compensates you)"
         }
-        _ => "nobody was slashed, and what was not paid is back on the customer's account",
+        _ => "nobody is slashed",
     };
-    format!("{what}; {consequence}")
+    let cause = narrate::failure_cause(failure);
+    format!("{cause}; {slashed}, and what was not paid is back on {} account", payer(job))
 }
 
 /// An error for a job that ended without a result, with what to do about it.
@@ -364,6 +431,9 @@ fn failure_sentence(failure: Failure) -> String {
 pub fn require_result(job: &JobInfo) -> Result<()> {
     let fix = match job.state {
         JobState::Finalized => return Ok(()),
+        JobState::Expired if job.handovers > 0 => {
+            "order it again with a higher --max-price, or when more providers take work (`attune providers list`)"
+        }
         JobState::Expired => {
             "raise --max-price (`attune train --dry-run` shows what providers ask), or choose another provider or arithmetic"
         }
@@ -373,4 +443,140 @@ pub fn require_result(job: &JobInfo) -> Result<()> {
         _ => "order it again; `attune providers list` shows who else could train",
     };
     bail!("job {} {}; {fix}", job.id, sentence(job))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use attune_chain_client::types::{AssignmentInfo, PaidTranche, Spec};
+    use attune_primitives::job::*;
+    use money::ATT;
+    use sp_arithmetic::Permill;
+
+    /// A job of two milestones in a state, of an account that pays for itself.
+    pub(crate) fn job(state: JobState) -> JobInfo {
+        let half = Milestone { segments: 2, share: Permill::from_percent(50) };
+        let spec: Spec = JobSpec {
+            model: 0,
+            data: DataSpec {
+                root: H256([1; 32]),
+                bytes: 1,
+                tokens: 1,
+                rows: 1,
+                held_out_rows: 1,
+                sequence_length: 1,
+            },
+            method: Method::Lora { rank: 1, alpha: 1, rank_stabilised: false },
+            hyper: HyperParameters {
+                learning_rate_nano: 1,
+                schedule: Schedule::Constant,
+                warmup_steps: 0,
+                micro_batch_rows: 1,
+                gradient_accumulation: 1,
+                max_gradient_norm_micro: 0,
+                weight_decay_micro: 0,
+                beta1_micro: 0,
+                beta2_micro: 0,
+                epsilon_pico: 1,
+            },
+            mode: ArithmeticMode::Exact { version: 1, base: BaseFormat::W8 },
+            engine_version: 1,
+            seed: 0,
+            steps_per_segment: 1,
+            milestones: vec![half, half].try_into().unwrap(),
+            assurance: Assurance { samples: 1, auditors: 1 },
+            theme: Theme::default(),
+            max_price: 10 * ATT,
+            audit_fee: 1,
+            timing: JobTiming { bidding_blocks: 0, open_blocks: 1, start_blocks: 1, milestone_blocks: 1 },
+            provider: None,
+        };
+        JobInfo {
+            id: 3,
+            customer: AccountId::from([1; 32]),
+            funder: AccountId::from([1; 32]),
+            spec,
+            state,
+            deadline: 40,
+            assignment: None,
+            escrow: 10 * ATT,
+            audit_budget: 4,
+            spent: 0,
+            deposit: 0,
+            milestones_paid: 0,
+            handovers: 0,
+            excluded: Vec::new(),
+            tranches: Vec::new(),
+            milestones_committed: 0,
+            requested_at: 0,
+            closed_at: None,
+        }
+    }
+
+    fn assigned(provider: u8, assigned_at: BlockNumber) -> Option<AssignmentInfo> {
+        Some(AssignmentInfo {
+            provider: AccountId::from([provider; 32]),
+            first_milestone: 0,
+            price: 4 * ATT,
+            commission_ppm: 0,
+            hardware: attune_primitives::provider::Hardware {
+                model: Default::default(),
+                accelerators: 0,
+                memory_mib: 1,
+            },
+            price_per_gpu_hour: 1,
+            bond: 1,
+            assigned_at,
+            started_at: None,
+        })
+    }
+
+    #[test]
+    fn every_assignment_needs_the_inputs_anew() {
+        let with = |assignment| assignment_key(&JobInfo { assignment, ..job(JobState::Assigned) });
+        assert_eq!(with(None), None);
+        assert_eq!(with(assigned(1, 5)), with(assigned(1, 5)));
+        assert_ne!(with(assigned(1, 5)), with(assigned(2, 9)), "another provider");
+        assert_ne!(with(assigned(1, 5)), with(assigned(1, 9)), "the same provider once more");
+    }
+
+    #[test]
+    fn a_handed_over_job_says_where_it_goes_on_and_for_how_much() {
+        let mut open = job(JobState::Open);
+        assert_eq!(sentence(&open), "open, waiting for a provider at 10 ATT or less");
+        (open.handovers, open.milestones_paid, open.escrow) = (2, 1, 6 * ATT);
+        let said = sentence(&open);
+        assert_eq!(
+            said,
+            "handed over (2 times): waiting for a provider that goes on from milestone 1 for 6 ATT or less"
+        );
+        open.state = JobState::Expired;
+        let error = require_result(&open).unwrap_err().to_string();
+        assert!(error.contains("after 2 handovers no provider went on in time"), "{error}");
+    }
+
+    #[test]
+    fn the_price_of_a_finished_job_is_what_all_its_providers_got() {
+        let mut finished = JobInfo { assignment: assigned(2, 9), ..job(JobState::Finalized) };
+        let provider = AccountId::from([1; 32]);
+        let paid = 2 * ATT;
+        finished.tranches =
+            vec![PaidTranche { provider, first_milestone: 0, last_milestone: 0, paid, started_at: 0 }];
+        assert_eq!(sentence(&finished), "finalized: verified, paid 6 ATT and recorded");
+        assert!(require_result(&finished).is_ok());
+    }
+
+    #[test]
+    fn a_failed_job_says_whose_money_is_back_and_that_the_slash_waits() {
+        let mut failed = job(JobState::Failed(Failure::WrongResult));
+        let said = sentence(&failed);
+        assert!(
+            said.contains("a slash of its bond is booked") && said.contains("the customer's account"),
+            "{said}"
+        );
+        (failed.funder, failed.state) =
+            (AccountId::from([8; 32]), JobState::Failed(Failure::AuditsUnfinished));
+        let said = sentence(&failed);
+        assert!(said.contains("nobody is slashed") && said.contains("the sponsor's account"), "{said}");
+    }
 }

@@ -1,6 +1,7 @@
 //! What happened to a job, as sentences for people. What only machines care about is left out.
 
 use attune_chain_client::{json, types::AuditStage, AccountId, ChainEvent};
+use attune_primitives::machine::Failure;
 
 use crate::{account, commands::records::loss, money};
 
@@ -81,15 +82,29 @@ pub fn sentence(event: &ChainEvent) -> Option<String> {
                 account::show(payee)
             )
         }
-        BondSlashed { provider, taken, compensated, burned, .. } => format!(
-            "{} loses {} of its bond: {} to the customer, {} burned",
+        BondSlashed { provider, amount, .. } => format!(
+            "{} is to lose {} of its bond: the slash is booked, waits in case it was a mistake, and then compensates \
+             who paid for the job",
             account::show(provider),
-            money::show_short(*taken),
-            money::show_short(*compensated),
-            money::show_short(*burned)
+            money::show_short(*amount)
         ),
-        Refunded { amount, .. } if *amount > 0 => {
-            format!("{} of the escrow are back on the customer's account", money::show_short(*amount))
+        BidPlaced { provider, price, .. } => {
+            format!("{} bids {}", account::show(provider), money::show_short(*price))
+        }
+        HandedOver { provider, failure, first_milestone, max_price, .. } => format!(
+            "handed over: {}, so {} no longer has the job. Paid milestones stay; another provider goes on from \
+             milestone {first_milestone} for at most {}",
+            failure_cause(*failure),
+            account::show(provider),
+            money::show_short(*max_price)
+        ),
+        ToppedUp { for_training, for_audits, .. } => format!(
+            "topped up: {} for training, {} for audits",
+            money::show_short(*for_training),
+            money::show_short(*for_audits)
+        ),
+        Refunded { funder, amount, .. } if *amount > 0 => {
+            format!("{} that were held are free again for {}", money::show_short(*amount), account::show(funder))
         }
         OwedPaid { payee, amount, .. } => {
             format!("{} that were owed are paid to {}", money::show_short(*amount), account::show(payee))
@@ -100,6 +115,21 @@ pub fn sentence(event: &ChainEvent) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// What ended an attempt at a job, as half a sentence.
+pub fn failure_cause(failure: Failure) -> &'static str {
+    match failure {
+        Failure::NotStarted => "the provider did not start in time (it vanished, or the inputs never came)",
+        Failure::InputsUnusable => {
+            "the provider declined: the inputs never came or don't fit the specification"
+        }
+        Failure::MissedMilestone => "the provider missed the deadline of a milestone",
+        Failure::TraceNotOpened => "the provider did not open its trace to the auditors in time",
+        Failure::WrongResult => "a committee found that the provider's result is not what training gives",
+        Failure::NoAuditors => "no auditor re-executed a drawn segment",
+        Failure::AuditsUnfinished => "audits or a dispute did not end in time",
+    }
 }
 
 fn accounts(list: &[AccountId]) -> String {
@@ -121,5 +151,25 @@ mod tests {
         let revealed = ChainEvent::VerdictRevealed { job: 1, segment: 4, auditor, verdict: Verdict::Match };
         assert_eq!(sentence(&revealed).as_deref(), Some("segment 4: //Provider2 says match"));
         assert_eq!(sentence(&ChainEvent::MilestoneCommitted { job: 1, milestone: 0 }), None);
+    }
+
+    #[test]
+    fn a_handover_says_why_who_and_what_comes_next() {
+        let provider = attune_chain_client::Account::dev("//Provider2").unwrap().id();
+        let handed_over = ChainEvent::HandedOver {
+            job: 1,
+            provider,
+            failure: Failure::MissedMilestone,
+            first_milestone: 1,
+            max_price: 5 * money::ATT,
+            deadline: 90,
+        };
+        assert_eq!(
+            sentence(&handed_over).as_deref(),
+            Some(
+                "handed over: the provider missed the deadline of a milestone, so //Provider2 no longer has the job. \
+                 Paid milestones stay; another provider goes on from milestone 1 for at most 5 ATT"
+            )
+        );
     }
 }

@@ -23,6 +23,7 @@ use attune_trainer::ENGINE_VERSION;
 use sp_arithmetic::Permill;
 
 use crate::{
+    account,
     arithmetic::{self, Wanted},
     money,
     output::clean_bytes,
@@ -80,6 +81,10 @@ pub struct Wishes {
     pub arithmetic: Wanted,
     /// The only provider that may accept.
     pub provider: Option<AccountId>,
+    /// Who pays in place of the customer.
+    pub sponsor: Option<AccountId>,
+    /// How long providers bid before the lowest bid wins, in blocks; 0 for the first quote that fits.
+    pub bidding_blocks: u32,
     /// How long the job waits for a provider, in blocks.
     pub open_blocks: Option<u32>,
     /// How long the provider may take to fetch the inputs and start, in blocks.
@@ -125,6 +130,10 @@ pub struct Plan {
     pub audit_budget: Balance,
     /// Deposit for the job's entry, in planck; comes back when the entry is pruned.
     pub deposit: Balance,
+    /// Who pays in place of the customer.
+    pub sponsor: Option<AccountId>,
+    /// How often the job may be handed over to another provider; 0 if the customer chose the provider.
+    pub max_handovers: u32,
     /// How long training takes at the cheapest provider that would accept.
     pub training: Duration,
     /// How long it takes from the order to the record, about.
@@ -132,7 +141,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What leaves the customer's free balance when the job is ordered, in planck; fees of the transaction aside.
+    /// What leaves the free balance of who pays when the job is ordered, in planck; fees of the transaction aside.
     ///
     /// # Errors
     /// If the sum does not fit.
@@ -196,7 +205,18 @@ pub fn plan(
     let training = Duration::from_secs(cheapest.seconds);
     let whole = whole_time(wishes, training, constants, chain);
     let tokens = attune_chain_client::quote::tokens(&spec);
-    Ok(Plan { spec, quotes, steps, tokens, audit_budget, deposit: constants.job_deposit, training, whole })
+    Ok(Plan {
+        spec,
+        quotes,
+        steps,
+        tokens,
+        audit_budget,
+        deposit: constants.job_deposit,
+        sponsor: wishes.sponsor,
+        max_handovers: if wishes.provider.is_some() { 0 } else { constants.max_handovers },
+        training,
+        whole,
+    })
 }
 
 /// The job but for its price and timing, which follow from the rest.
@@ -235,7 +255,7 @@ fn draft(
         theme: wishes.theme.as_bytes().to_vec().try_into().map_err(|_| theme_too_long(&wishes.theme))?,
         max_price: 1,
         audit_fee: 1,
-        timing: JobTiming { open_blocks: 1, start_blocks: 1, milestone_blocks: 1 },
+        timing: JobTiming { bidding_blocks: 0, open_blocks: 1, start_blocks: 1, milestone_blocks: 1 },
         provider: wishes.provider,
     })
 }
@@ -245,7 +265,7 @@ fn quote(spec: &Spec, provider: &ProviderInfo) -> Option<Quote> {
     Some(Quote {
         provider: provider.account,
         name: clean_bytes(&provider.profile.name),
-        price: quote::price(spec, &provider.profile, 0)?,
+        price: quote::price(spec, 0, &provider.profile, 0)?,
         seconds: quote::seconds(spec, provider.profile.tokens_per_second)?,
     })
 }
@@ -368,6 +388,7 @@ fn timing(wishes: &Wishes, slowest_seconds: u64, constants: &Constants, chain: &
     let of_milestone = slowest_seconds as f64 * MILESTONE_FACTOR / f64::from(wishes.milestones.max(1));
     let milestone = Duration::from_secs_f64(of_milestone.clamp(0.0, 1e9)).max(MIN_MILESTONE);
     JobTiming {
+        bidding_blocks: wishes.bidding_blocks,
         open_blocks: wishes.open_blocks.unwrap_or(blocks(MIN_OPEN)),
         start_blocks: wishes.start_blocks.unwrap_or(blocks(MIN_START)),
         milestone_blocks: wishes.milestone_blocks.unwrap_or(blocks(milestone)),
@@ -379,7 +400,7 @@ fn timing(wishes: &Wishes, slowest_seconds: u64, constants: &Constants, chain: &
 /// then the challenge window.
 fn whole_time(wishes: &Wishes, training: Duration, constants: &Constants, chain: &ChainIdentity) -> Duration {
     let segments = (wishes.milestones * wishes.segments).max(1);
-    let acceptance = 6;
+    let acceptance = u64::from(wishes.bidding_blocks) + 6;
     let audit = u64::from(constants.finality_margin) + chain.epoch_slots * 3 / 2 + 9;
     let blocks = acceptance + audit + u64::from(constants.challenge_window);
     training + training / segments + Duration::from_millis(blocks.saturating_mul(chain.block_millis))
@@ -397,7 +418,10 @@ fn spec_advice(error: attune_primitives::job::SpecError) -> &'static str {
         Data => "the data set is empty or its rows are too long",
         Method => "--rank must be 1 to 1024 and --alpha at least 1",
         HyperParameters => "the learning rate, batch and steps must be above 0",
-        Timing => "every time span must be at least one block",
+        Timing => {
+            "every time span must be at least one block, and --bidding-blocks has no sense with --provider: leave one of \
+             them out"
+        }
         Price => "--max-price must be above 0",
         Arithmetic => "--class is empty",
     }
@@ -407,15 +431,34 @@ fn spec_advice(error: attune_primitives::job::SpecError) -> &'static str {
 pub fn money_story(plan: &Plan) -> String {
     let spec = &plan.spec;
     let milestones = spec.milestones.len();
+    let (whose, on) = match &plan.sponsor {
+        Some(sponsor) => (
+            "your sponsor's".to_string(),
+            format!("{}'s account, who pays for you; you pay this order's fee", account::show(sponsor)),
+        ),
+        None => ("your".to_string(), "your own account".to_string()),
+    };
+    let choice = match spec.timing.bidding_blocks {
+        0 => "the first provider at or under the maximum gets the job".to_string(),
+        blocks => format!("providers bid for {blocks} blocks, and the lowest bid gets the job"),
+    };
+    let handover = match plan.max_handovers {
+        0 => "you chose the provider: if it fails, the job ends, and what is not paid comes back".to_string(),
+        most => format!(
+            "if a provider fails, another one goes on after the last paid milestone, at most {most} times, for what is \
+             still held\n           and never more; this program (or `attune jobs watch`) sends it the inputs again"
+        ),
+    };
     format!(
         "What happens with the money:\n  \
-         now      {} for training (at most), {} for audits and {} deposit are held on your own account\n  \
-         then     what a provider asks below the maximum comes back as soon as it accepts\n  \
+         now      {} for training (at most), {} for audits and {} deposit are held on {on}\n  \
+         then     {choice}; what it asks below the maximum is free again at once\n  \
          paid     per milestone, {milestones} of them, each only after {} auditor(s) re-executed \
          {} drawn segment(s) of it\n  \
          audits   {} per answered audit; what is not used comes back at the end\n  \
-         back     everything that is not paid, if no provider accepts, or it fails; a cheat also loses its \
-         bond\n  \
+         failure  {handover}\n  \
+         back     everything that is not paid, if no provider accepts or goes on, to {whose} account; a cheat also loses \
+         its bond\n  \
          deposit  comes back when the finished job's entry is pruned (`attune jobs prune`)",
         money::show(spec.max_price),
         money::show(plan.audit_budget),
@@ -451,7 +494,9 @@ mod tests {
             },
             commission_ppm: 0,
             operator: AccountId::from([number + 100; 32]),
+            commission_rise: None,
             active: true,
+            chilled: false,
             reputation: Reputation::default(),
             registered_at: 0,
             pool: PoolInfo::default(),
@@ -479,6 +524,8 @@ mod tests {
             audit_fee: None,
             arithmetic: Wanted::Exact(BaseFormat::W8),
             provider: None,
+            sponsor: None,
+            bidding_blocks: 0,
             open_blocks: None,
             start_blocks: None,
             milestone_blocks: None,
@@ -487,28 +534,16 @@ mod tests {
 
     fn constants() -> Constants {
         Constants {
-            existential_deposit: 1,
-            min_self_bond: 1,
-            min_delegation: 1,
-            provider_deposit: 1,
-            unbonding_blocks: 1,
             job_deposit: 7,
             min_audit_fee: 5,
             max_phase_blocks: 10_000,
-            cancellation_fee_ppm: 0,
-            prune_after: 1,
             max_bond_multiple: 10,
             min_bond_share_ppm: 500_000,
             committee_reserve: 3,
-            audit_window: 1,
             challenge_window: 5,
-            dispute_window: 1,
-            model_deposit: 1,
-            verdict_commit_blocks: 1,
-            open_blocks: 1,
-            reveal_blocks: 1,
             finality_margin: 2,
-            record_retention: 1,
+            max_handovers: 3,
+            ..Constants::default()
         }
     }
 
@@ -593,6 +628,27 @@ mod tests {
     }
 
     #[test]
+    fn the_story_says_who_pays_and_what_happens_on_a_handover() {
+        let two = [provider(1, "a", ATT, 1), provider(2, "a", ATT, 1)];
+        let story = money_story(&make(&wishes(), &two).unwrap());
+        assert!(story.contains("held on your own account"), "{story}");
+        assert!(story.contains("the first provider at or under the maximum"), "{story}");
+        assert!(story.contains("at most 3 times, for what is still held"), "{story}");
+        let sponsored = Wishes { sponsor: Some(AccountId::from([8; 32])), bidding_blocks: 9, ..wishes() };
+        let plan = make(&sponsored, &two).unwrap();
+        assert_eq!(plan.spec.timing.bidding_blocks, 9);
+        let story = money_story(&plan);
+        assert!(
+            story.contains(&format!("{}'s account, who pays for you", AccountId::from([8; 32]))),
+            "{story}"
+        );
+        assert!(story.contains("providers bid for 9 blocks"), "{story}");
+        let chosen = Wishes { provider: Some(AccountId::from([1; 32])), ..wishes() };
+        let story = money_story(&make(&chosen, &two).unwrap());
+        assert!(story.contains("you chose the provider: if it fails, the job ends"), "{story}");
+    }
+
+    #[test]
     fn wishes_out_of_range_are_named() {
         let two = [provider(1, "a", ATT, 1), provider(2, "a", ATT, 1)];
         for (wishes, part) in [
@@ -604,6 +660,10 @@ mod tests {
             (Wishes { audit_fee: Some(4), ..wishes() }, "--audit-fee is 0.000000000004 ATT, below the least"),
             (Wishes { theme: "x".repeat(65), ..wishes() }, "--theme has 65 bytes"),
             (Wishes { provider: Some(AccountId::from([9; 32])), ..wishes() }, "is not a registered provider"),
+            (
+                Wishes { provider: Some(AccountId::from([1; 32])), bidding_blocks: 5, ..wishes() },
+                "--bidding-blocks has no sense with --provider",
+            ),
         ] {
             let error = make(&wishes, &two).expect_err(part).to_string();
             assert!(error.contains(part), "expected {part:?} in {error:?}");

@@ -32,7 +32,7 @@ def gather(options):
     }
     auditors = sorted({audit["auditor"] for audit in record["audits"]})
     each = {auditor: money[auditor] for auditor in auditors}
-    paid = bin(job["job"]["milestones_paid"]).count("1")
+    paid = job["job"]["milestones_paid"]
     return {
         "seconds": options.seconds,
         "node_rpc": net["node_rpc"],

@@ -17,6 +17,8 @@ pub mod models;
 pub mod net;
 pub mod providers;
 pub mod records;
+pub mod slashes;
+pub mod sponsor;
 pub mod stake;
 pub mod train;
 pub mod transfer;

@@ -3,12 +3,19 @@
 use std::time::Duration;
 
 use anyhow::{bail, Context as _, Result};
-use attune_chain_client::{calls, types::ProviderInfo, Submitter, View};
-use attune_primitives::provider::{Hardware, ProviderProfile};
+use attune_chain_client::{
+    calls,
+    types::{PendingSlashInfo, ProviderInfo},
+    Submitter, View, Wait,
+};
+use attune_primitives::{
+    provider::{Hardware, ProviderProfile},
+    BlockNumber,
+};
 use clap::{Args, Subcommand};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::send;
+use super::{send, slashes, submit};
 use crate::{
     account::{self, SignerOptions},
     arithmetic,
@@ -30,14 +37,18 @@ pub enum Command {
     SetProfile(SetProfile),
     /// Let another key do the work
     SetOperator(SetOperator),
-    /// Lower your commission; it cannot be raised
-    LowerCommission(LowerCommission),
+    /// Change your commission: a cut acts at once, a rise waits so that delegators can leave before it
+    Commission(Commission),
+    /// Take no new jobs and no new stake for now; open jobs go on
+    Chill(Signed),
+    /// Take new jobs and new stake again
+    Unchill(Signed),
     /// Add to your self-bond
     Bond(Amount),
     /// Start taking self-bond back; it can be slashed until it can be withdrawn
     Unbond(Amount),
     /// Stop being a provider: no new jobs, the self-bond is on its way out
-    Exit(Exit),
+    Exit(Signed),
 }
 
 /// Options of `providers show`.
@@ -97,9 +108,9 @@ pub struct SetOperator {
     signer: SignerOptions,
 }
 
-/// Options of `providers lower-commission`.
+/// Options of `providers commission`.
 #[derive(Debug, Args)]
-pub struct LowerCommission {
+pub struct Commission {
     /// The new commission, in percent
     #[arg(value_parser = parse_percent)]
     commission: u32,
@@ -117,9 +128,9 @@ pub struct Amount {
     signer: SignerOptions,
 }
 
-/// Options of `providers exit`.
+/// Who signs.
 #[derive(Debug, Args)]
-pub struct Exit {
+pub struct Signed {
     #[command(flatten)]
     signer: SignerOptions,
 }
@@ -167,10 +178,16 @@ pub async fn run(context: &Context, command: Command) -> Result<()> {
             let done = format!("{operator} does the work from now on.");
             send(context, &submitter, &calls::set_operator(operator), done).await
         }
-        Command::LowerCommission(LowerCommission { commission, signer }) => {
+        Command::Commission(options) => commission(context, options).await,
+        Command::Chill(Signed { signer }) => {
             let submitter = context.submitter(&signer).await?;
-            let done = format!("The commission is {}.", show_ppm(commission));
-            send(context, &submitter, &calls::lower_commission(commission), done).await
+            let done = "Chilled: no new jobs and no new stake come; open jobs go on. `attune providers unchill` ends it.";
+            send(context, &submitter, &calls::chill(), done.to_string()).await
+        }
+        Command::Unchill(Signed { signer }) => {
+            let submitter = context.submitter(&signer).await?;
+            send(context, &submitter, &calls::unchill(), "New jobs and new stake can come again.".to_string())
+                .await
         }
         Command::Bond(Amount { amount, signer }) => {
             let submitter = context.submitter(&signer).await?;
@@ -182,7 +199,7 @@ pub async fn run(context: &Context, command: Command) -> Result<()> {
             let done = format!("{} of the self-bond are on their way out.", money::show(amount));
             send(context, &submitter, &calls::unbond_self(amount), done).await
         }
-        Command::Exit(Exit { signer }) => {
+        Command::Exit(Signed { signer }) => {
             let submitter = context.submitter(&signer).await?;
             let done = "Left: no new jobs come, and the self-bond is on its way out.".to_string();
             send(context, &submitter, &calls::exit_provider(), done).await
@@ -233,10 +250,53 @@ async fn list(context: &Context) -> Result<()> {
 
 async fn show(context: &Context, options: &Show) -> Result<()> {
     let id = account::address(&context.profile, &options.provider)?;
-    let found = context.read(|view| async move { Ok(view.provider(&id).await?) }).await?;
+    let read = |view: View| async move {
+        Ok((view.provider(&id).await?, view.pending_slashes(&id).await?, view.number()))
+    };
+    let (found, pending_slashes, now) = context.read(read).await?;
     let provider =
         found.with_context(|| format!("{id} is not a registered provider; see `attune providers list`"))?;
-    context.output.print(&provider, || facts(&provider).render())
+    let shown = Shown { provider, pending_slashes };
+    context.output.print(&shown, || render(&shown, now))
+}
+
+/// A provider with what hangs over it.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    provider: ProviderInfo,
+    pending_slashes: Vec<PendingSlashInfo>,
+}
+
+fn render(shown: &Shown, now: BlockNumber) -> String {
+    let mut text = facts(&shown.provider).render();
+    if !shown.pending_slashes.is_empty() {
+        text.push_str("\nPending slashes; until they are applied no stake leaves the pool:\n");
+        text.push_str(&slashes::table(&shown.pending_slashes, now).render(""));
+    }
+    text
+}
+
+/// Sets the commission, and says what the chain made of it: a cut, or a rise that waits.
+async fn commission(context: &Context, options: Commission) -> Result<()> {
+    let submitter = context.submitter(&options.signer).await?;
+    let id = submitter.id();
+    submit(context.progress, &submitter, &calls::set_commission(options.commission), Wait::InBlock).await?;
+    let found = at_best(submitter.chain(), |view| async move { Ok(view.provider(&id).await?) }).await?;
+    let provider = found.with_context(|| format!("{id} is no provider any more"))?;
+    context.output.print(&provider, || match provider.commission_rise {
+        None => format!("The commission is {} for jobs from now on.", show_ppm(provider.commission_ppm)),
+        Some(rise) => format!("The commission is {}.", with_rise(provider.commission_ppm, Some(rise))),
+    })
+}
+
+/// A commission with the rise that waits.
+fn with_rise(commission_ppm: u32, rise: Option<(u32, BlockNumber)>) -> String {
+    let present = show_ppm(commission_ppm);
+    match rise {
+        None => present,
+        Some((to, from)) => format!("{present}, and {} for jobs from block {from} on", show_ppm(to)),
+    }
 }
 
 fn facts(provider: &ProviderInfo) -> Facts {
@@ -245,7 +305,12 @@ fn facts(provider: &ProviderInfo) -> Facts {
     facts.add("provider", account::show(&provider.account));
     facts.add("address", provider.account.to_string());
     facts.add("name", clean_bytes(&profile.name));
-    facts.add("takes work", if provider.active { "yes" } else { "no, it is leaving" });
+    let takes_work = match (provider.active, provider.chilled) {
+        (true, _) => "yes",
+        (false, true) => "no, it is chilled: it has chosen to pause",
+        (false, false) => "no, it is leaving",
+    };
+    facts.add("takes work", takes_work);
     facts.add("endpoint", clean_bytes(&profile.endpoint));
     facts.add(
         "exact arithmetic",
@@ -258,12 +323,12 @@ fn facts(provider: &ProviderInfo) -> Facts {
     facts.add("machine", machine(&profile.hardware));
     facts.add("speed", format!("{} tokens/s by its own measurement", profile.tokens_per_second));
     facts.add("price", format!("{} per GPU hour", money::show(profile.price_per_gpu_hour)));
-    facts.add("commission", show_ppm(provider.commission_ppm));
+    facts.add("commission", with_rise(provider.commission_ppm, provider.commission_rise));
     facts.add("operator", account::show(&provider.operator));
     facts.add("own stake", money::show(pool.self_bond));
     facts.add("delegated", format!("{} by {} delegators", money::show(pool.active.balance), pool.delegators));
     facts.add("on its way out", money::show(pool.unbonding.balance));
-    facts.add("bonds of jobs", money::show(pool.locked));
+    facts.add("bonds and pending slashes", money::show(pool.locked));
     facts.add("jobs", format!("{} finished, {} failed", reputation.jobs_finished, reputation.jobs_failed));
     facts.add(
         "audits",
@@ -434,6 +499,12 @@ mod tests {
             assert!(parse_percent(bad).is_err(), "{bad:?}");
         }
         assert_eq!(show_ppm(5_000), "0.5 %");
+    }
+
+    #[test]
+    fn a_rise_of_the_commission_says_from_which_block() {
+        assert_eq!(with_rise(100_000, None), "10 %");
+        assert_eq!(with_rise(100_000, Some((150_000, 77))), "10 %, and 15 % for jobs from block 77 on");
     }
 
     #[test]

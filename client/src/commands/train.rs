@@ -6,7 +6,7 @@ use anyhow::{anyhow, bail, Context as _, Result};
 use attune_chain_client::{
     calls, json,
     types::{JobInfo, ModelInfo},
-    ChainEvent, Submitter, View, Wait, H256,
+    AccountId, Call, ChainEvent, Submitter, View, Wait, H256,
 };
 use attune_primitives::{
     job::{ArithmeticMode, DataSpec, Method, Schedule},
@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::{
     data::{self, DataOptions},
-    jobs, models, submit,
+    jobs, models, sponsor, submit,
 };
 use crate::{
     account::{self, SignerOptions},
@@ -137,6 +137,12 @@ struct Terms {
     /// The only provider that may accept
     #[arg(long, value_name = "ACCOUNT")]
     provider: Option<String>,
+    /// Who pays in your place: an account that sponsors you (`attune sponsor list`)
+    #[arg(long, value_name = "ACCOUNT")]
+    sponsor: Option<String>,
+    /// Blocks in which providers bid before the lowest bid gets the job; 0: the first one at or under the maximum gets it
+    #[arg(long, value_name = "BLOCKS", default_value_t = 0)]
+    bidding_blocks: u32,
     /// Blocks that the job waits for a provider [default: two minutes]
     #[arg(long, value_name = "BLOCKS")]
     open_blocks: Option<u32>,
@@ -170,6 +176,9 @@ struct Estimate<'a> {
     audit_budget: String,
     deposit: String,
     held: String,
+    /// Who pays, if it is not the customer.
+    sponsor: Option<AccountId>,
+    max_handovers: u32,
     training_seconds: u64,
     whole_seconds: u64,
 }
@@ -227,7 +236,8 @@ pub async fn run(context: &Context, options: Options) -> Result<()> {
     context.output.print(&detached, || {
         format!(
             "Job {id} is on its way: the model and the data are with its provider, so this machine may be switched off.\n\
-             `attune jobs watch {id}` follows it.",
+             `attune jobs watch {id}` follows it. If another provider has to go on, it needs the inputs again: run that \
+             command then, with the key that ordered.",
             id = detached.job.id
         )
     })
@@ -237,6 +247,7 @@ fn wishes(context: &Context, options: &Options) -> Result<Wishes> {
     let (method, terms) = (&options.method, &options.terms);
     let provider =
         terms.provider.as_ref().map(|text| account::address(&context.profile, text)).transpose()?;
+    let sponsor = terms.sponsor.as_ref().map(|text| account::address(&context.profile, text)).transpose()?;
     let alpha = match method.alpha {
         Some(alpha) => alpha,
         None => method.rank.checked_mul(2).context("--rank is too large; expected at most 1024")?,
@@ -265,6 +276,8 @@ fn wishes(context: &Context, options: &Options) -> Result<Wishes> {
         audit_fee: terms.audit_fee,
         arithmetic: Wanted::new(terms.arithmetic, terms.class.clone())?,
         provider,
+        sponsor,
+        bidding_blocks: terms.bidding_blocks,
         open_blocks: terms.open_blocks,
         start_blocks: terms.start_blocks,
         milestone_blocks: terms.milestone_blocks,
@@ -322,6 +335,8 @@ fn show(
         audit_budget: plan.audit_budget.to_string(),
         deposit: plan.deposit.to_string(),
         held: held.to_string(),
+        sponsor: plan.sponsor,
+        max_handovers: plan.max_handovers,
         training_seconds: plan.training.as_secs(),
         whole_seconds: plan.whole.as_secs(),
     };
@@ -384,20 +399,60 @@ fn show(
     }
 }
 
+fn create(plan: &Plan) -> Call {
+    calls::create_job(plan.spec.clone(), plan.sponsor)
+}
+
+/// Refuses what the chain would refuse, with numbers: whether the customer, or its sponsor, can pay for the job.
 async fn check_balance(submitter: &Submitter, plan: &Plan, existential_deposit: Balance) -> Result<()> {
-    let fee = submitter.fee(&calls::create_job(plan.spec.clone())).await?;
-    let needed = plan.held()?.saturating_add(fee).saturating_add(existential_deposit);
+    let fee = submitter.fee(&create(plan)).await?;
+    let held = plan.held()?;
+    let own = if plan.sponsor.is_some() { 0 } else { held };
+    let needed = own.saturating_add(fee).saturating_add(existential_deposit);
     let id = submitter.id();
     let free = at_best(submitter.chain(), |view| async move { Ok(view.balance(&id).await?) }).await?.free;
+    let name = submitter.account().name();
+    if needed > free && plan.sponsor.is_some() {
+        bail!(
+            "the sponsor pays for the job, but the fee of the order is your own: that takes {}, and {name} has {} free; \
+             send it tokens",
+            money::show(needed),
+            money::show(free)
+        );
+    }
     if needed > free {
         bail!(
-            "this job takes {} (at most {} for training, {} for audits, {} deposit, fees), but {} has {} free; lower \
+            "this job takes {} (at most {} for training, {} for audits, {} deposit, fees), but {name} has {} free; lower \
              --max-price or --audit-fee, train for less, or send it tokens",
             money::show(needed),
             money::show(plan.spec.max_price),
             money::show(plan.audit_budget),
             money::show(plan.deposit),
-            submitter.account().name(),
+            money::show(free)
+        );
+    }
+    match plan.sponsor {
+        Some(sponsor) => check_sponsor(submitter, sponsor, held).await,
+        None => Ok(()),
+    }
+}
+
+async fn check_sponsor(submitter: &Submitter, sponsor: AccountId, held: Balance) -> Result<()> {
+    let id = submitter.id();
+    let read = |view: View| async move {
+        let given = view.sponsorships(&id).await?.into_iter().find(|found| found.sponsor == sponsor);
+        Ok((given, view.balance(&sponsor).await?.free, view.number()))
+    };
+    let (given, free, now) = at_best(submitter.chain(), read).await?;
+    let name = account::show(&sponsor);
+    let Some(given) = given.filter(|given| given.customer == id) else {
+        bail!("{name} does not pay for {}; `attune sponsor list` shows who does", submitter.account().name());
+    };
+    sponsor::require_room(&given, held, now).with_context(|| format!("{name} can't pay for this job"))?;
+    if held > free {
+        bail!(
+            "this job takes {}, but the sponsor {name} has {} free; ask it to add tokens, or lower --max-price",
+            money::show(held),
             money::show(free)
         );
     }
@@ -406,8 +461,7 @@ async fn check_balance(submitter: &Submitter, plan: &Plan, existential_deposit: 
 
 /// Orders the job and waits until the order is final, so that its number stays.
 async fn order(context: &Context, submitter: &Submitter, plan: &Plan) -> Result<JobId> {
-    let included =
-        submit(context.progress, submitter, &calls::create_job(plan.spec.clone()), Wait::Finalized).await?;
+    let included = submit(context.progress, submitter, &create(plan), Wait::Finalized).await?;
     let created = included.events()?.into_iter().find_map(|event| match event {
         ChainEvent::JobCreated { job, .. } => Some(job),
         _ => None,

@@ -161,6 +161,24 @@ impl Network {
         self.profile.ok(&[&["models", "add", &base][..], &terms[..]].concat());
     }
 
+    /// The slashes of a provider that wait for their time.
+    pub fn pending_slashes(&self, provider: &str) -> Vec<Value> {
+        self.profile.json(&["slashes", "list", provider]).as_array().unwrap().clone()
+    }
+
+    /// Carries out every slash of a provider as soon as it can be, signed by somebody who has no part in it.
+    pub fn apply_slashes(&self, provider: &str) {
+        wait_until(&format!("the slashes of {provider}"), Duration::from_secs(150), || {
+            let pending = self.pending_slashes(provider);
+            for slash in &pending {
+                // Refused before its block, and once somebody else was faster.
+                let number = slash["slash"].to_string();
+                self.profile.run(&["slashes", "apply", provider, &number, "--dev-key", "//Customer2"]);
+            }
+            pending.is_empty()
+        });
+    }
+
     /// The job in its present state.
     pub fn job(&self, id: u64) -> Value {
         self.profile.json(&["jobs", "show", &id.to_string()])

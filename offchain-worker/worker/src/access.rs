@@ -6,6 +6,9 @@
 //!   adapter.
 //! - Whoever is drawn to audit a job (provider account and operator key) may read model, data and checkpoints of it,
 //!   from the provider and from every other auditor alike.
+//! - The provider that goes on with a job after a handover (account and operator key) may read the checkpoints of verified
+//!   segments, from every provider that trained milestones of it and from every auditor. Who trained milestones of a job
+//!   keeps serving them, to its customer and its auditors too, as long as the job lives.
 //! - Everybody else is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,8 +51,13 @@ pub fn rights(chain: &ChainView, local: &LocalView) -> Rights {
         if is_provider {
             of_customer(chain, local, view, &mut rights);
         }
-        if is_provider || view.is_auditor(&chain.me.account) {
+        let was_provider = view.was_provider(&chain.me.account);
+        if was_provider && !is_provider {
+            of_paid_checkpoints(view, &mut rights);
+        }
+        if is_provider || was_provider || view.is_auditor(&chain.me.account) {
             of_auditors(chain, view, &mut rights);
+            of_next_provider(chain, view, &mut rights);
         }
     }
     // The records in view are those of jobs that the chain has pruned.
@@ -81,16 +89,33 @@ fn of_customer(chain: &ChainView, local: &LocalView, view: &JobView, rights: &mu
         let max_bytes = job.spec.data.bytes.saturating_add(MANIFEST_BYTES);
         grant(rights, customer, &job.spec.data.root, Right::Write { max_bytes });
     }
-    // A checkpoint holds the adapter as it was: it is the customer's once its milestone is verified and paid.
-    for (segment, commitment) in (0u32..).zip(&view.commitments) {
-        if job.spec.milestone_of(segment).is_some_and(|milestone| job.is_paid(milestone)) {
-            grant(rights, customer, &commitment.checkpoint, Right::Read);
-        }
-    }
+    of_paid_checkpoints(view, rights);
     let result = local.jobs.get(&job.id).and_then(|mine| mine.files.result);
     if let (JobState::Finalized, Some(result)) = (job.state, result) {
         for account in [customer, &chain.me.account] {
             grant(rights, account, &result.adapter, Right::Read);
+        }
+    }
+}
+
+/// A checkpoint holds the adapter as it was: it is the customer's once its milestone is verified and paid.
+fn of_paid_checkpoints(view: &JobView, rights: &mut Rights) {
+    let job = &view.job;
+    for (segment, commitment) in (0u32..).zip(&view.commitments) {
+        if job.spec.milestone_of(segment).is_some_and(|milestone| job.is_paid(milestone)) {
+            grant(rights, &job.customer, &commitment.checkpoint, Right::Read);
+        }
+    }
+}
+
+/// Who goes on with a job needs what is verified of it; model and data it has from the customer.
+fn of_next_provider(chain: &ChainView, view: &JobView, rights: &mut Rights) {
+    let Some(next) = view.provider() else { return };
+    let operator = chain.provider(&next).map(|provider| provider.operator);
+    let verified = usize::try_from(view.first_segment()).unwrap_or(0);
+    for commitment in view.commitments.iter().take(verified) {
+        for account in operator.iter().chain([&next]) {
+            grant(rights, account, &commitment.checkpoint, Right::Read);
         }
     }
 }
@@ -149,8 +174,8 @@ pub fn apply(grants: &Grants, before: &Rights, after: &Rights) -> Result<(), Sto
 mod tests {
     use super::*;
     use crate::reconcile::tests::{
-        audited, by_other, chain, committed, job, local, pruned, slot, with_result, CUSTOMER, JOB, ME, OTHER,
-        OTHER_OPERATOR,
+        audited, by_other, chain, committed, handed_over, job, local, pruned, slot, with_result, CUSTOMER,
+        JOB, ME, OTHER, OTHER_OPERATOR,
     };
     use crate::{jobdir::tests::segment, view::Inputs};
     use attune_chain_client::types::AuditStage;
@@ -191,7 +216,7 @@ mod tests {
         let adapter = artifact(&mine.jobs[&JOB].files.result.unwrap().adapter);
         let own = of(&rights(&chain(view.clone()), &mine), CUSTOMER);
         assert!(!own.contains_key(&checkpoint(0)) && !own.contains_key(&adapter));
-        view.job.milestones_paid = 0b01;
+        view.job.milestones_paid = 1;
         let own = of(&rights(&chain(view.clone()), &mine), CUSTOMER);
         assert!(
             own.contains_key(&checkpoint(1))
@@ -229,6 +254,26 @@ mod tests {
         assert!(of(&found, AccountId::from([99; 32])).is_empty());
         // Nobody is drawn: nobody but the customer has a right.
         let found = rights(&chain(committed(job(JobState::Running), 2)), &local(Inputs::Ready, 2));
+        assert!(found.keys().all(|(account, _)| *account == CUSTOMER.0));
+    }
+
+    #[test]
+    fn who_goes_on_with_a_job_reads_its_verified_checkpoints_from_who_had_it_before() {
+        let mut view = by_other(handed_over(JobState::Assigned, 3));
+        view.job.tranches[0].provider = ME;
+        let found = rights(&chain(view.clone()), &local(Inputs::Missing, 3));
+        for account in [OTHER, OTHER_OPERATOR, CUSTOMER] {
+            let expected = [0, 1].map(|number| (checkpoint(number), Right::Read));
+            assert_eq!(of(&found, account), BTreeMap::from(expected), "the verified ones and nothing else");
+        }
+        // Who never trained it serves nothing.
+        let mut bystander = view.clone();
+        bystander.job.tranches[0].provider = AccountId::from([99; 32]);
+        assert!(rights(&chain(bystander), &local(Inputs::Missing, 3)).is_empty());
+        // While nobody has the job, nobody but the customer reads.
+        view.job.state = JobState::Open;
+        view.job.assignment = None;
+        let found = rights(&chain(view), &local(Inputs::Missing, 3));
         assert!(found.keys().all(|(account, _)| *account == CUSTOMER.0));
     }
 

@@ -242,7 +242,7 @@ fn reference_spec(rows: u32) -> attune_chain_client::types::Spec {
         theme: Default::default(),
         max_price: 1,
         audit_fee: 1,
-        timing: JobTiming { open_blocks: 1, start_blocks: 1, milestone_blocks: 1 },
+        timing: JobTiming { bidding_blocks: 0, open_blocks: 1, start_blocks: 1, milestone_blocks: 1 },
         provider: None,
     }
 }

@@ -371,9 +371,16 @@ fn look_at_disk(
     }
     let mut state = shared.state();
     local.not_before = state.not_before.clone();
-    // A job that ended needs no more training.
+    // A job that ended, was called off, or went to another provider needs no more training here.
+    let me = view.me.account;
+    let is_own = |job: &JobId| {
+        let found = view.jobs.get(job);
+        found.is_some_and(|found| found.job.state.is_bonded() && found.provider() == Some(me))
+    };
+    let is_trained =
+        |job: &JobId| is_own(job) && view.jobs.get(job).is_some_and(|found| !found.job.state.is_called_off());
     for (job, stop) in &state.stops {
-        if view.jobs.get(job).is_none_or(|view| view.job.state.is_terminal()) {
+        if !is_trained(job) {
             stop.store(true, Ordering::Relaxed);
             let (engine, job) = (tools.engine.clone(), *job);
             tokio::spawn(async move {
@@ -386,9 +393,9 @@ fn look_at_disk(
             });
         }
     }
-    let is_live = |job: &JobId| view.jobs.get(job).is_some_and(|view| !view.job.state.is_terminal());
-    state.inputs.retain(|job, _| is_live(job));
-    state.stops.retain(|job, _| is_live(job));
+    // A job that comes back is looked at anew.
+    state.inputs.retain(|job, _| is_own(job));
+    state.stops.retain(|job, _| is_trained(job));
     local
 }
 
@@ -417,17 +424,17 @@ fn tell_losses(shared: &Shared, view: &ChainView, local: &LocalView) {
     drop(state);
     for (job, loss) in news.lost {
         shared.tools.board.segments_lost.fetch_add(u64::from(loss.segments()), Ordering::Relaxed);
-        let Loss { committed, on_disk } = loss;
+        let Loss { committed, on_disk, first } = loss;
         tracing::error!(
             job,
             folder = %shared.tools.dir(job).root().display(),
             deadline = view.jobs.get(&job).map(|found| found.job.deadline),
-            "files of committed segments are gone: expected segment-0.json to segment-{}.json, found the first \
-             {on_disk} of these {committed}. They hold nonces that nothing can make again, so the job is not trained \
-             further and these segments' traces cannot be opened: it fails at its deadline for a part of its bond, or \
+            "files of committed segments are gone: expected segment-{first}.json to segment-{}.json as they \
+             were committed, found those before segment {on_disk}. They hold nonces that nothing can make \
+             again, so the job is not trained further and these segments' traces cannot be opened: it fails at its deadline for a part of its bond, or \
              for all of it once auditors ask for a trace. Put the files back from a backup, and the worker goes on at \
              the next block",
-            committed.saturating_sub(1)
+            committed.saturating_sub(1),
         );
     }
     for job in news.settled {

@@ -55,9 +55,31 @@ pub struct SegmentFile {
     pub held_out_loss_before_micro: Option<u32>,
     /// Held-out loss at the end; at the end of a milestone only.
     pub held_out_loss_micro: Option<u32>,
+    /// True for a verified segment of the provider that had the job before: written from the chain, so trace and nonce
+    /// are not known (zero) and are never needed.
+    #[serde(default)]
+    pub inherited: bool,
 }
 
 impl SegmentFile {
+    /// A verified segment of the provider that had the job before.
+    pub fn inherited(segment: u32, commitment: &SegmentCommitment) -> Self {
+        let metrics = &commitment.metrics;
+        Self {
+            segment,
+            end_root: commitment.state_root,
+            trace: H256::zero(),
+            nonce: [0; 32],
+            checkpoint: commitment.checkpoint,
+            checkpoint_bytes: commitment.checkpoint_bytes,
+            train_loss_micro: metrics.train_loss_micro,
+            tokens: metrics.tokens,
+            held_out_loss_before_micro: metrics.held_out_loss_before_micro,
+            held_out_loss_micro: metrics.held_out_loss_micro,
+            inherited: true,
+        }
+    }
+
     /// What is reported of the segment.
     pub fn metrics(&self) -> SegmentMetrics {
         SegmentMetrics {
@@ -112,6 +134,10 @@ pub struct VerdictFile {
     /// What hides both in the commitment.
     #[serde(with = "bytes_hex")]
     pub salt: [u8; 32],
+    /// How often the job had been handed over: what was found in one provider's attempt says nothing about the next one's,
+    /// which may start from another state.
+    #[serde(default)]
+    pub attempt: u32,
 }
 
 impl VerdictFile {
@@ -252,6 +278,27 @@ impl JobDir {
         self.write(&format!("segment-{}.json", file.segment), file)
     }
 
+    /// Replaces what is here of the training by the verified segments of earlier providers. Files of later segments go
+    /// first, and the exported adapter's address: they rest on what is replaced.
+    ///
+    /// # Errors
+    /// If the disk refuses. Cut off in the middle, it leaves a prefix that can be trained on or inherited again.
+    pub fn inherit(&self, verified: &[SegmentFile]) -> io::Result<()> {
+        self.create()?;
+        let mut stale = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if numbered(name, "segment-").is_some() || name == "result.json" {
+                stale.push(path);
+            }
+        }
+        for path in stale {
+            fs::remove_file(path)?;
+        }
+        verified.iter().try_for_each(|file| self.put_segment(file))
+    }
+
     /// Keeps the exported adapter's address.
     ///
     /// # Errors
@@ -389,6 +436,7 @@ pub(crate) mod tests {
             tokens: 4,
             held_out_loss_before_micro: None,
             held_out_loss_micro: Some(5),
+            inherited: false,
         }
     }
 
@@ -400,7 +448,13 @@ pub(crate) mod tests {
         for number in [0, 1, 3] {
             dir.put_segment(&segment(number)).unwrap();
         }
-        let verdict = VerdictFile { segment: 9, end_root: H256::zero(), trace: H256::zero(), salt: [4; 32] };
+        let verdict = VerdictFile {
+            segment: 9,
+            end_root: H256::zero(),
+            trace: H256::zero(),
+            salt: [4; 32],
+            attempt: 0,
+        };
         dir.put_verdict(&verdict).unwrap();
         let result = ResultFile { adapter: H256::repeat_byte(8), adapter_bytes: 2 };
         dir.put_result(&result).unwrap();
@@ -428,6 +482,36 @@ pub(crate) mod tests {
         dir.remove().unwrap();
         dir.remove().unwrap();
         assert!(JobDir::all(base.path()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn inherited_segments_replace_what_was_trained_here_and_what_rests_on_it() {
+        let base = tempfile::tempdir().unwrap();
+        let dir = JobDir::new(base.path(), 7);
+        (0..4).for_each(|number| dir.put_segment(&segment(number)).unwrap());
+        dir.put_result(&ResultFile { adapter: H256::repeat_byte(8), adapter_bytes: 2 }).unwrap();
+        let verdict = VerdictFile {
+            segment: 9,
+            end_root: H256::zero(),
+            trace: H256::zero(),
+            salt: [4; 32],
+            attempt: 1,
+        };
+        dir.put_verdict(&verdict).unwrap();
+        let verified = [0, 1].map(|number| SegmentFile::inherited(number, &segment(number).commitment()));
+        dir.inherit(&verified).unwrap();
+        let files = dir.load().unwrap();
+        assert_eq!((&files.segments[..], files.result), (&verified[..], None));
+        assert_eq!(files.verdicts[&9], verdict, "verdicts are about others' work");
+        assert!(verified.iter().all(|file| file.inherited && file.nonce == [0; 32]));
+        assert_eq!(verified[1].end_root, segment(1).end_root);
+    }
+
+    #[test]
+    fn files_of_the_release_before_handovers_are_read() {
+        let mut old = serde_json::to_value(segment(0)).unwrap();
+        old.as_object_mut().unwrap().remove("inherited").unwrap();
+        assert_eq!(serde_json::from_value::<SegmentFile>(old).unwrap(), segment(0));
     }
 
     #[test]

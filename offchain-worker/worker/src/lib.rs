@@ -17,6 +17,7 @@ pub mod config;
 pub mod daemon;
 pub mod engine;
 pub mod gpu;
+pub mod handover;
 pub mod http;
 pub mod jobdir;
 pub mod losses;

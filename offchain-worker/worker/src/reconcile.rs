@@ -8,6 +8,8 @@
 //! A transaction is sent at most once as long as it may still get into a block: before the first one after a start the
 //! daemon waits until the node has no transaction of its key outside finalized blocks.
 
+use std::collections::BTreeSet;
+
 use attune_chain_client::{
     primitives::{
         hashing::blake2_256_parts,
@@ -20,6 +22,7 @@ use attune_chain_client::{
 };
 
 use crate::{
+    handover,
     losses::Loss,
     view::{ChainView, Inputs, JobView, LocalJob, LocalView, Policy},
 };
@@ -36,6 +39,11 @@ const MAX_ACCEPT_WAIT: BlockNumber = 5;
 pub enum Duty {
     /// Accept a job.
     Accept {
+        /// The job.
+        job: JobId,
+    },
+    /// Bid for a job.
+    Bid {
         /// The job.
         job: JobId,
     },
@@ -146,6 +154,7 @@ impl Duty {
     pub fn job(&self) -> JobId {
         match *self {
             Duty::Accept { job }
+            | Duty::Bid { job }
             | Duty::PrepareInputs { job }
             | Duty::Start { job }
             | Duty::Decline { job }
@@ -178,15 +187,23 @@ pub fn reconcile(chain: &ChainView, local: &LocalView, policy: &Policy) -> Vec<D
                 let accepted = accept(chain, local, policy, view, &duties);
                 duties.extend(accepted);
             }
+            JobState::Bidding => {
+                let placed = bid(chain, local, policy, view, &duties);
+                duties.extend(placed);
+            }
             JobState::Assigned if is_provider => duties.extend(begin(chain, view, mine)),
-            JobState::Running | JobState::Submitted | JobState::Disputed(_) => {
+            JobState::Running | JobState::Submitted | JobState::Cancelling | JobState::Disputed(_) => {
                 if is_provider {
                     train(chain.now, view, mine, local, &mut duties);
                     prove(chain, view, mine, &mut duties);
                 }
                 audit(chain, view, mine, &mut duties);
             }
-            _ => {}
+            JobState::Assigned
+            | JobState::Finalized
+            | JobState::Cancelled
+            | JobState::Expired
+            | JobState::Failed(_) => {}
         }
         push_deadlines(chain, policy, view, is_provider, &mut duties);
     }
@@ -216,18 +233,57 @@ fn clean_up(chain: &ChainView, job: JobId, mine: &LocalJob) -> Option<Duty> {
     (!is_tidy).then_some(Duty::Tidy { job })
 }
 
-/// What this provider asks for a job that it can do; `None` if it cannot or may not.
+/// What this provider asks for what is left of a job that it can do; `None` if it cannot or may not.
 pub fn price(chain: &ChainView, policy: &Policy, view: &JobView) -> Option<Balance> {
     let (job, me) = (&view.job, &chain.me);
     let fits = policy.computes(&job.spec.mode)
         && me.profile.computes(&job.spec.mode)
         && job.spec.engine_version == policy.engine_version
         && job.spec.provider.is_none_or(|chosen| chosen == me.account);
-    let is_own = job.customer == me.account || job.customer == me.operator;
-    if !fits || is_own || !me.active {
+    let is_own = [job.customer, job.funder].iter().any(|who| *who == me.account || *who == me.operator);
+    if !fits || is_own || !me.active || job.excluded.contains(&me.account) {
         return None;
     }
-    quote::price(&job.spec, &me.profile, policy.price_floor).filter(|price| *price <= job.spec.max_price)
+    quote::price(&job.spec, job.first_milestone(), &me.profile, policy.price_floor)
+        .filter(|price| *price <= job.escrow)
+}
+
+/// True if this provider can take one more job, at its quote: the stake covers the bond, and it trains few enough. A bid
+/// counts like a job, as it may win.
+fn has_room(chain: &ChainView, local: &LocalView, policy: &Policy, view: &JobView, duties: &[Duty]) -> bool {
+    let (job, me) = (&view.job, &chain.me);
+    let bond = price(chain, policy, view)
+        .and_then(|price| quote::bond(&job.spec, job.first_milestone(), price, &chain.constants));
+    // The chain would refuse a bond above the free stake, for a fee.
+    if bond.is_none_or(|bond| bond > me.pool.unlocked(&chain.constants)) {
+        return false;
+    }
+    let is_busy = |other: &&JobView| match other.job.state {
+        JobState::Assigned | JobState::Running | JobState::Disputed(Phase::Running) => {
+            other.provider() == Some(me.account)
+        }
+        JobState::Bidding => {
+            other.job.id != job.id && other.bids.iter().any(|bid| bid.provider == me.account)
+        }
+        _ => false,
+    };
+    let taken: BTreeSet<JobId> = chain.jobs.values().filter(is_busy).map(|other| other.job.id).collect();
+    let others = local.under_way.iter().chain(duties).filter(|duty| duty.job() != job.id);
+    let taking = others.filter(|duty| matches!(duty, Duty::Accept { .. } | Duty::Bid { .. }));
+    let busy = taking.map(Duty::job).chain(taken).collect::<BTreeSet<JobId>>().len();
+    busy < usize::try_from(policy.max_jobs).unwrap_or(usize::MAX) && chain.now <= job.deadline
+}
+
+/// Bidding: one bid, at the quote. It is the least that this provider asks, so it is never lowered.
+fn bid(
+    chain: &ChainView,
+    local: &LocalView,
+    policy: &Policy,
+    view: &JobView,
+    duties: &[Duty],
+) -> Option<Duty> {
+    let has_bid = view.bids.iter().any(|bid| bid.provider == chain.me.account);
+    (!has_bid && has_room(chain, local, policy, view, duties)).then_some(Duty::Bid { job: view.job.id })
 }
 
 fn accept(
@@ -238,22 +294,7 @@ fn accept(
     duties: &[Duty],
 ) -> Option<Duty> {
     let job = &view.job;
-    // The chain would refuse a bond above the free stake, for a fee.
-    let bond = quote::bond(&job.spec, price(chain, policy, view)?, &chain.constants)?;
-    if bond > chain.me.pool.stake().saturating_sub(chain.me.pool.locked) {
-        return None;
-    }
-    let is_busy = |other: &&JobView| {
-        let trains = matches!(
-            other.job.state,
-            JobState::Assigned | JobState::Running | JobState::Disputed(Phase::Running)
-        );
-        trains && other.provider() == Some(chain.me.account)
-    };
-    let others = local.under_way.iter().chain(duties).filter(|duty| duty.job() != job.id);
-    let accepting = others.filter(|duty| matches!(duty, Duty::Accept { .. })).count();
-    let busy = chain.jobs.values().filter(is_busy).count().saturating_add(accepting);
-    if busy >= usize::try_from(policy.max_jobs).unwrap_or(usize::MAX) || chain.now > job.deadline {
+    if !has_room(chain, local, policy, view, duties) {
         return None;
     }
     // All idle workers see the job at the same block, and all but one would pay a fee for nothing: each waits for its
@@ -262,14 +303,18 @@ fn accept(
         |account: &AccountId| blake2_256_parts(&[b"attune:accept", &job.id.to_le_bytes(), &account.0]);
     let mine = place(&chain.me.account);
     let before = chain.providers.iter().filter(|other| {
-        other.active && other.profile.computes(&job.spec.mode) && place(&other.account) < mine
+        other.active
+            && other.profile.computes(&job.spec.mode)
+            && !job.excluded.contains(&other.account)
+            && place(&other.account) < mine
     });
     let wait = match job.spec.provider {
         Some(_) => 0,
         None => BlockNumber::try_from(before.count()).unwrap_or(MAX_ACCEPT_WAIT).min(MAX_ACCEPT_WAIT),
     };
-    let created_at = job.deadline.saturating_sub(job.spec.timing.open_blocks);
-    (chain.now >= created_at.saturating_add(wait)).then_some(Duty::Accept { job: job.id })
+    // However it came to be open: by its order, after a bidding window, or by a handover.
+    let open_since = job.deadline.saturating_sub(job.spec.timing.open_blocks);
+    (chain.now >= open_since.saturating_add(wait)).then_some(Duty::Accept { job: job.id })
 }
 
 /// Assigned: wait for the inputs, check them, start or give the job back.
@@ -279,6 +324,8 @@ fn begin(chain: &ChainView, view: &JobView, mine: &LocalJob) -> Option<Duty> {
         return None;
     }
     match mine.inputs {
+        // Nobody has the checkpoint to go on from, and what is here is not what was verified.
+        Inputs::Ready if handover::forked(view, mine).is_some() => Some(Duty::Decline { job }),
         Inputs::Ready => Some(Duty::Start { job }),
         Inputs::Unusable(_) => Some(Duty::Decline { job }),
         _ if chain.now.saturating_add(DECLINE_MARGIN) >= view.job.deadline => Some(Duty::Decline { job }),
@@ -299,12 +346,20 @@ fn train(now: BlockNumber, view: &JobView, mine: &LocalJob, local: &LocalView, d
     if Loss::of(view, mine).is_some() {
         return;
     }
-    if trained < segments {
+    // After a restart the inputs are put into place again, which also tries to get the verified checkpoint.
+    let is_forked = handover::forked(view, mine).is_some();
+    if is_forked && mine.inputs != Inputs::Arrived {
+        return;
+    }
+    if trained < segments || is_forked {
         match mine.inputs {
             Inputs::Ready => duties.push(Duty::Train { job, segment: trained }),
             Inputs::Arrived => duties.push(Duty::PrepareInputs { job }),
             Inputs::Missing | Inputs::Unusable(_) => {}
         }
+    }
+    if is_forked {
+        return;
     }
     // Commitments build on each other, and the result on all of them: after one that has to wait, all wait.
     let waits = |segment: &u32| {
@@ -339,8 +394,12 @@ fn prove(chain: &ChainView, view: &JobView, mine: &LocalJob, duties: &mut Vec<Du
         }
     }
     for audit in view.audits.iter().filter(|audit| audit.stage == AuditStage::Opening) {
-        let known = usize::try_from(audit.segment).ok().and_then(|index| mine.files.segments.get(index));
-        if chain.now <= audit.deadline && known.is_some() {
+        let Ok(index) = usize::try_from(audit.segment) else { continue };
+        // Only what this provider committed to can be opened; another file would be refused.
+        let is_known = mine.files.segments.get(index).is_some_and(|file| {
+            audit.segment >= view.first_segment() && view.commitments.get(index) == Some(&file.commitment())
+        });
+        if chain.now <= audit.deadline && is_known {
             duties.push(Duty::OpenTrace { job, segment: audit.segment });
         }
     }
@@ -352,7 +411,7 @@ fn audit(chain: &ChainView, view: &JobView, mine: &LocalJob, duties: &mut Vec<Du
     for audit in view.audits.iter().filter(|audit| chain.now <= audit.deadline) {
         let Some(slot) = audit.waiting().find(|slot| slot.auditor == *me) else { continue };
         let segment = audit.segment;
-        let verdict = mine.files.verdicts.get(&segment);
+        let verdict = mine.files.verdicts.get(&segment).filter(|file| file.attempt == view.job.handovers);
         match audit.stage {
             AuditStage::Committing if slot.commitment.is_none() => duties.push(match verdict {
                 Some(_) => Duty::CommitVerdict { job, segment },
@@ -383,7 +442,8 @@ fn push_deadlines(
     if job.state.is_terminal() {
         return;
     }
-    let is_party = is_provider || view.is_auditor(&chain.me.account);
+    let would_win = view.bids.first().is_some_and(|bid| bid.provider == chain.me.account);
+    let is_party = is_provider || would_win || view.is_auditor(&chain.me.account);
     let patience = if is_party {
         0
     } else {
@@ -397,7 +457,7 @@ fn push_deadlines(
     if is_over(job.deadline) && !hurts_me {
         duties.push(Duty::PushDeadline { job: job.id, deadline: job.deadline });
     }
-    let live = matches!(job.state, JobState::Running | JobState::Submitted | JobState::Disputed(_));
+    let live = job.state.is_in_work();
     let pushable = |audit: &&AuditInfo| {
         audit.stage != AuditStage::Passed
             && is_over(audit.deadline)

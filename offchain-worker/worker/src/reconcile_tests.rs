@@ -11,7 +11,7 @@ use attune_chain_client::{
         H256,
     },
     types::{
-        AssignmentInfo, AuditInfo, Constants, DrawInfo, JobInfo, ModelInfo, PoolInfo, ProviderInfo,
+        AssignmentInfo, AuditInfo, BidInfo, Constants, DrawInfo, JobInfo, ModelInfo, PoolInfo, ProviderInfo,
         RecordInfo, Reputation, ResultInfo, SlotInfo,
     },
 };
@@ -46,7 +46,9 @@ fn provider(account: AccountId, operator: AccountId) -> ProviderInfo {
         },
         commission_ppm: 0,
         operator,
+        commission_rise: None,
         active: true,
+        chilled: false,
         reputation: Reputation::default(),
         registered_at: 0,
         pool: PoolInfo { self_bond: 1_000_000, ..PoolInfo::default() },
@@ -56,6 +58,7 @@ fn provider(account: AccountId, operator: AccountId) -> ProviderInfo {
 pub(crate) fn job(state: JobState) -> JobView {
     let assignment = AssignmentInfo {
         provider: ME,
+        first_milestone: 0,
         price: 100,
         commission_ppm: 0,
         hardware: Hardware { model: Default::default(), accelerators: 0, memory_mib: 1 },
@@ -68,19 +71,24 @@ pub(crate) fn job(state: JobState) -> JobView {
         job: JobInfo {
             id: JOB,
             customer: CUSTOMER,
+            funder: CUSTOMER,
             spec: spec(),
             state,
             deadline: 200,
-            assignment: (state != JobState::Open).then_some(assignment),
-            escrow: 100,
+            assignment: (!state.awaits_provider()).then_some(assignment),
+            escrow: 10_000,
             audit_budget: 40,
             spent: 0,
             deposit: 1,
             milestones_paid: 0,
+            handovers: 0,
+            excluded: Vec::new(),
+            tranches: Vec::new(),
             milestones_committed: 0,
             requested_at: 0,
             closed_at: None,
         },
+        bids: Vec::new(),
         commitments: Vec::new(),
         result: None,
         committed_at: BTreeMap::new(),
@@ -127,6 +135,7 @@ pub(crate) fn pruned(trained_by: AccountId) -> ChainView {
         job: JOB,
         customer: CUSTOMER,
         provider: trained_by,
+        tranches: Default::default(),
         requested_at: 1,
         started_at: 2,
         ended_at: 3,
@@ -204,6 +213,35 @@ pub(crate) fn audited(mut view: JobView, stage: AuditStage, slots: Vec<SlotInfo>
     view
 }
 
+/// A job that came to `ME` after `OTHER` trained its first milestone (segments 0 and 1), of which `done` segments are
+/// committed.
+pub(crate) fn handed_over(state: JobState, done: u32) -> JobView {
+    let mut view = committed(job(state), done);
+    view.job.milestones_paid = 1;
+    view.job.handovers = 1;
+    view.job.tranches = vec![attune_chain_client::types::PaidTranche {
+        provider: OTHER,
+        first_milestone: 0,
+        last_milestone: 0,
+        paid: 50,
+        started_at: 1,
+    }];
+    if let Some(assignment) = view.job.assignment.as_mut() {
+        assignment.first_milestone = 1;
+    }
+    view.draws = vec![DrawInfo { milestone: 0, drawn_at: 98, segments: vec![1] }];
+    view
+}
+
+/// As [`local`], with the two verified segments taken over from the chain.
+pub(crate) fn inherited(inputs: Inputs, trained: u32) -> LocalView {
+    let mut mine = local(inputs, trained);
+    for file in mine.jobs.get_mut(&JOB).unwrap().files.segments.iter_mut().take(2) {
+        *file = SegmentFile::inherited(file.segment, &file.commitment());
+    }
+    mine
+}
+
 pub(crate) fn by_other(mut view: JobView) -> JobView {
     view.job.assignment.as_mut().unwrap().provider = OTHER;
     view
@@ -214,7 +252,13 @@ fn duties(chain: &ChainView, local: &LocalView) -> Vec<Duty> {
 }
 
 fn verdict() -> VerdictFile {
-    VerdictFile { segment: 1, end_root: H256::repeat_byte(1), trace: H256::repeat_byte(2), salt: [3; 32] }
+    VerdictFile {
+        segment: 1,
+        end_root: H256::repeat_byte(1),
+        trace: H256::repeat_byte(2),
+        salt: [3; 32],
+        attempt: 0,
+    }
 }
 
 fn with_verdict(mut local: LocalView) -> LocalView {
@@ -277,12 +321,21 @@ fn an_open_job_that_does_not_fit_is_left_alone() {
             }),
         ),
         ("another engine", Box::new(|c| c.jobs.get_mut(&JOB).unwrap().job.spec.engine_version = 2)),
-        ("a price below the quote", Box::new(|c| c.jobs.get_mut(&JOB).unwrap().job.spec.max_price = 7_679)),
+        ("a price below the quote", Box::new(|c| c.jobs.get_mut(&JOB).unwrap().job.escrow = 7_679)),
         (
             "another chosen provider",
             Box::new(|c| c.jobs.get_mut(&JOB).unwrap().job.spec.provider = Some(OTHER)),
         ),
         ("an own job", Box::new(|c| c.jobs.get_mut(&JOB).unwrap().job.customer = ME)),
+        ("a job that it pays for", Box::new(|c| c.jobs.get_mut(&JOB).unwrap().job.funder = ME)),
+        (
+            "a job that its operator pays for",
+            Box::new(|c| c.jobs.get_mut(&JOB).unwrap().job.funder = OPERATOR),
+        ),
+        (
+            "a job that it had and may not have again",
+            Box::new(|c| c.jobs.get_mut(&JOB).unwrap().job.excluded = vec![ME]),
+        ),
         ("the operator's job", Box::new(|c| c.jobs.get_mut(&JOB).unwrap().job.customer = OPERATOR)),
         ("a provider that leaves", Box::new(|c| c.me.active = false)),
         ("a stake below the bond", Box::new(|c| c.me.pool.self_bond = 7_679)),
@@ -635,4 +688,137 @@ fn nothing_is_sent_twice_over_a_whole_job_whatever_is_lost_in_between() {
     }
     assert_eq!(done.len(), 4 + 4 + 1 + 1);
     assert_eq!(view.job.state, JobState::Submitted);
+}
+
+#[test]
+fn in_a_bidding_window_one_bid_is_placed_and_never_a_second() {
+    let bid = Duty::Bid { job: JOB };
+    let mut bidding = chain(job(JobState::Bidding));
+    assert_eq!(duties(&bidding, &LocalView::default()), [bid]);
+    let view = bidding.jobs.get_mut(&JOB).unwrap();
+    view.bids = vec![BidInfo { provider: ME, price: 9_999 }];
+    assert_eq!(duties(&bidding, &LocalView::default()), [], "it has bid");
+    bidding.jobs.get_mut(&JOB).unwrap().bids = vec![BidInfo { provider: OTHER, price: 1 }];
+    assert_eq!(duties(&bidding, &LocalView::default()), [bid], "another one has");
+    bidding.jobs.get_mut(&JOB).unwrap().job.escrow = 7_679;
+    assert_eq!(duties(&bidding, &LocalView::default()), [], "its quote is above the maximum");
+}
+
+#[test]
+fn a_bid_counts_like_a_job_as_it_may_win() {
+    let mut both = chain(job(JobState::Open));
+    let mut other = job(JobState::Bidding);
+    other.job.id = 4;
+    other.bids = vec![BidInfo { provider: ME, price: 7_680 }];
+    both.jobs.insert(4, other);
+    assert_eq!(duties(&both, &LocalView::default()), []);
+    both.jobs.get_mut(&4).unwrap().bids[0].provider = OTHER;
+    assert_eq!(duties(&both, &LocalView::default()), [Duty::Bid { job: 4 }]);
+}
+
+#[test]
+fn who_would_win_pushes_the_end_of_the_bidding_at_once() {
+    let push = Duty::PushDeadline { job: JOB, deadline: 200 };
+    let mut over = chain(job(JobState::Bidding));
+    over.now = 201;
+    for (first, second, pushes) in [(ME, OTHER, true), (OTHER, ME, false)] {
+        over.jobs.get_mut(&JOB).unwrap().bids =
+            vec![BidInfo { provider: first, price: 1 }, BidInfo { provider: second, price: 2 }];
+        assert_eq!(duties(&over, &LocalView::default()).contains(&push), pushes);
+    }
+}
+
+#[test]
+fn what_is_left_of_a_job_is_accepted_at_the_price_of_what_is_left() {
+    let mut open = chain(handed_over(JobState::Open, 2));
+    open.jobs.get_mut(&JOB).unwrap().job.escrow = 3_840;
+    assert_eq!(price(&open, &policy(), &open.jobs[&JOB]), Some(2 * 5 * 6 * 64));
+    assert_eq!(duties(&open, &LocalView::default()), [Duty::Accept { job: JOB }]);
+    open.jobs.get_mut(&JOB).unwrap().job.escrow = 3_839;
+    assert_eq!(duties(&open, &LocalView::default()), []);
+}
+
+#[test]
+fn after_a_handover_training_goes_on_behind_the_verified_segments_and_only_its_own_are_committed() {
+    let running = chain(handed_over(JobState::Running, 2));
+    let cases: Vec<(u32, Vec<Duty>)> = vec![
+        (2, vec![TRAIN(2)]),
+        (3, vec![TRAIN(3), COMMIT(2)]),
+        (4, vec![COMMIT(2), COMMIT(3), Duty::Export { job: JOB }]),
+    ];
+    for (trained, expected) in cases {
+        assert_eq!(duties(&running, &inherited(Inputs::Ready, trained)), expected, "{trained}");
+    }
+    let mut mine = with_result(inherited(Inputs::Ready, 4));
+    let done = chain(handed_over(JobState::Running, 4));
+    assert!(duties(&done, &mine).contains(&Duty::SubmitResult { job: JOB }));
+    mine.jobs.get_mut(&JOB).unwrap().files.segments.truncate(3);
+    assert!(!duties(&done, &mine).contains(&Duty::SubmitResult { job: JOB }));
+}
+
+#[test]
+fn without_the_checkpoint_the_verified_segments_are_trained_again_and_never_committed() {
+    let running = chain(handed_over(JobState::Running, 2));
+    assert_eq!(duties(&running, &local(Inputs::Ready, 0)), [TRAIN(0)]);
+    assert_eq!(duties(&running, &local(Inputs::Ready, 1)), [TRAIN(1)]);
+    assert_eq!(duties(&running, &local(Inputs::Ready, 2)), [TRAIN(2)]);
+}
+
+#[test]
+fn nothing_is_built_on_verified_segments_that_came_out_differently() {
+    let mut mine = local(Inputs::Ready, 2);
+    mine.jobs.get_mut(&JOB).unwrap().files.segments[1].end_root = H256::repeat_byte(0xee);
+    assert_eq!(duties(&chain(handed_over(JobState::Running, 2)), &mine), []);
+    assert_eq!(duties(&chain(handed_over(JobState::Assigned, 2)), &mine), [Duty::Decline { job: JOB }]);
+    // A restart looks for the committed checkpoint once more.
+    mine.jobs.get_mut(&JOB).unwrap().inputs = Inputs::Arrived;
+    assert_eq!(duties(&chain(handed_over(JobState::Running, 2)), &mine), [Duty::PrepareInputs { job: JOB }]);
+}
+
+#[test]
+fn a_trace_is_opened_only_of_an_own_commitment() {
+    let open = Duty::OpenTrace { job: JOB, segment: 1 };
+    let view = audited(handed_over(JobState::Running, 2), AuditStage::Opening, vec![slot(OTHER)]);
+    for mine in [local(Inputs::Ready, 2), inherited(Inputs::Ready, 2)] {
+        assert!(!duties(&chain(view.clone()), &mine).contains(&open), "a segment of the provider before");
+    }
+    let mut other = local(Inputs::Ready, 2);
+    other.jobs.get_mut(&JOB).unwrap().files.segments[1].nonce = [0xee; 32];
+    let own = audited(committed(job(JobState::Running), 2), AuditStage::Opening, vec![slot(OTHER)]);
+    assert!(!duties(&chain(own), &other).contains(&open), "another nonce");
+}
+
+#[test]
+fn a_verdict_about_one_providers_attempt_is_not_given_about_the_next_ones() {
+    let mut view = by_other(handed_over(JobState::Running, 4));
+    view.audits = audited(job(JobState::Running), AuditStage::Committing, vec![slot(ME)]).audits;
+    let mine = with_verdict(local(Inputs::Missing, 0));
+    assert_eq!(duties(&chain(view.clone()), &mine), [Duty::Audit { job: JOB, segment: 1 }]);
+    view.job.handovers = 0;
+    assert_eq!(duties(&chain(view), &mine), [Duty::CommitVerdict { job: JOB, segment: 1 }]);
+}
+
+#[test]
+fn a_job_that_is_called_off_is_proved_but_neither_trained_nor_committed() {
+    for state in [JobState::Cancelling, JobState::Disputed(Phase::Cancelling)] {
+        let view = audited(committed(job(state), 2), AuditStage::Opening, vec![slot(OTHER)]);
+        let found = duties(&chain(view), &local(Inputs::Ready, 3));
+        assert_eq!(found, [Duty::OpenTrace { job: JOB, segment: 1 }], "{state:?}");
+        let view = audited(by_other(committed(job(state), 2)), AuditStage::Committing, vec![slot(ME)]);
+        let found = duties(&chain(view), &local(Inputs::Missing, 0));
+        assert_eq!(found, [Duty::Audit { job: JOB, segment: 1 }], "{state:?}");
+    }
+}
+
+#[test]
+fn a_previous_provider_keeps_its_files_while_the_job_lives_and_trains_no_more() {
+    let mut view = handed_over(JobState::Running, 2);
+    view.job.tranches[0].provider = ME;
+    for state in [JobState::Open, JobState::Assigned, JobState::Running] {
+        let mut view = by_other(view.clone());
+        view.job.state = state;
+        // Not to accept it again in the open state.
+        view.job.excluded = vec![ME];
+        assert_eq!(duties(&chain(view), &local(Inputs::Ready, 3)), [], "{state:?}");
+    }
 }

@@ -48,7 +48,7 @@ pub(crate) fn spec() -> Spec {
         theme: Default::default(),
         max_price: 10_000,
         audit_fee: 10,
-        timing: JobTiming { open_blocks: 100, start_blocks: 50, milestone_blocks: 100 },
+        timing: JobTiming { bidding_blocks: 0, open_blocks: 100, start_blocks: 50, milestone_blocks: 100 },
         provider: None,
     }
 }

@@ -8,7 +8,9 @@ use attune_chain_client::{
     primitives::{
         job::ArithmeticMode, machine::JobState, proof::SegmentCommitment, Balance, BlockNumber, JobId,
     },
-    types::{AuditInfo, Constants, DrawInfo, JobInfo, ModelInfo, ProviderInfo, RecordInfo, ResultInfo},
+    types::{
+        AuditInfo, BidInfo, Constants, DrawInfo, JobInfo, ModelInfo, ProviderInfo, RecordInfo, ResultInfo,
+    },
     AccountId, Result, View,
 };
 
@@ -19,7 +21,9 @@ use crate::{jobdir::JobFiles, reconcile::Duty};
 pub struct JobView {
     /// The job.
     pub job: JobInfo,
-    /// Committed segments.
+    /// Bids, the best first; in the bidding window only.
+    pub bids: Vec<BidInfo>,
+    /// Committed segments; after a handover those of the verified milestones first.
     pub commitments: Vec<SegmentCommitment>,
     /// The submitted result.
     pub result: Option<ResultInfo>,
@@ -35,6 +39,17 @@ impl JobView {
     /// The assigned provider.
     pub fn provider(&self) -> Option<AccountId> {
         self.job.assignment.as_ref().map(|assignment| assignment.provider)
+    }
+
+    /// The first segment that the present provider, or the next one, trains for pay: those before it are verified work
+    /// of providers who had the job before.
+    pub fn first_segment(&self) -> u32 {
+        self.job.spec.milestone_segments(self.job.first_milestone()).map_or(0, |(start, _)| start)
+    }
+
+    /// True if an account trained verified milestones of the job before it was handed over.
+    pub fn was_provider(&self, account: &AccountId) -> bool {
+        self.job.tranches.iter().any(|tranche| tranche.provider == *account)
     }
 
     /// True if an account has a place in one of the job's audits.
@@ -116,14 +131,20 @@ async fn read_job(view: &View, job: JobInfo) -> Result<JobView> {
     let id = job.id;
     let mut found = JobView {
         job,
+        bids: Vec::new(),
         commitments: Vec::new(),
         result: None,
         committed_at: BTreeMap::new(),
         draws: Vec::new(),
         audits: Vec::new(),
     };
-    // Before the start there is nothing yet, after the end nothing any more.
-    if !matches!(found.job.state, JobState::Running | JobState::Submitted | JobState::Disputed(_)) {
+    if found.job.state == JobState::Bidding {
+        found.bids = view.bids(id).await?;
+    }
+    // Before the first start there is nothing yet, after the end nothing any more; while a job waits for the next
+    // provider, what is verified stays.
+    let is_handed_over = !found.job.state.is_terminal() && found.job.milestones_paid > 0;
+    if !found.job.state.is_in_work() && !is_handed_over {
         return Ok(found);
     }
     found.commitments = view.commitments(id).await?;

@@ -141,22 +141,64 @@ impl Tools {
     }
 
     /// Puts a job's inputs into place and opens the training, which reads and checks all of them. The training stays
-    /// open for its next segment.
+    /// open for its next segment: the first one, or the one after the `inherited` ones, verified segments of the job's
+    /// earlier providers whose last checkpoint is in the store. A checkpoint of another state than the committed one is
+    /// deleted, and those segments are to be trained again.
     ///
     /// # Errors
     /// [`WorkError::InputsUnusable`] if they don't fit the specification.
-    pub async fn prepare_inputs(&self, job: JobInfo, model: ModelInfo) -> Result<(), WorkError> {
+    pub async fn prepare_inputs(
+        &self,
+        job: JobInfo,
+        model: ModelInfo,
+        inherited: Vec<SegmentFile>,
+    ) -> Result<(), WorkError> {
         self.place_inputs(&job, &model).await?;
+        if let Some(last) = inherited.last().copied() {
+            match self.open_inherited(&job, last).await {
+                Ok(()) => {
+                    let dir = self.dir(job.id);
+                    return blocking(move || dir.inherit(&inherited).map_err(disk(dir.root()))).await;
+                }
+                Err(WorkError::Train(TrainError::Checkpoint(reason))) => {
+                    tracing::warn!(job = job.id, reason, "the checkpoint to go on from is not usable");
+                    // One that cannot be removed only takes up room.
+                    let _ = self.store.remove(&artifact(&last.checkpoint));
+                }
+                Err(error) => return Err(error),
+            }
+        }
         let (training_job, id) = (self.training_job(&job), job.id);
         let opened = self.engine.run(move |bench| {
             let training = bench.trainer().open(&training_job, None)?;
             bench.keep(id, 0, training);
             Ok(())
         });
-        opened.await.map_err(|error| match error {
-            TrainError::Inputs(reason) => WorkError::InputsUnusable(reason),
-            other => WorkError::Train(other),
-        })
+        opened.await.map_err(unusable)
+    }
+
+    /// Opens the training where the verified segments end, if the checkpoint is of the committed state.
+    async fn open_inherited(&self, job: &JobInfo, last: SegmentFile) -> Result<(), WorkError> {
+        let (training_job, id) = (self.training_job(job), job.id);
+        let start = self.checkpoint_path(&last.checkpoint)?;
+        let opened = self.engine.run(move |bench| {
+            let training = bench.trainer().open(&training_job, Some(&start))?;
+            expect_root(&*training, &last.end_root)?;
+            bench.keep(id, last.segment.saturating_add(1), training);
+            Ok(())
+        });
+        opened.await.map_err(unusable)
+    }
+
+    /// The checkpoint at the end of the last of these verified segments into the store.
+    ///
+    /// # Errors
+    /// [`WorkError::Unavailable`] if no peer has it (the caller decides when to do without).
+    pub async fn fetch_verified(&self, verified: &[SegmentFile], peers: &[Url]) -> Result<(), WorkError> {
+        let Some(last) = verified.last() else { return Ok(()) };
+        let max_bytes = last.checkpoint_bytes.min(MAX_CHECKPOINT_BYTES);
+        let id = artifact(&last.checkpoint);
+        self.fetcher.fetch(&id, peers, max_bytes, &|_| {}).await.map(|_| ()).map_err(sort)
     }
 
     /// Trains a segment and keeps its result: checkpoint in the store, then the segment's file. `before` is the segment
@@ -230,6 +272,7 @@ impl Tools {
                 tokens: outcome.metrics.tokens,
                 held_out_loss_before_micro: outcome.metrics.held_out_loss_before_micro,
                 held_out_loss_micro: outcome.metrics.held_out_loss_micro,
+                inherited: false,
             };
             dir.put_segment(&file).map_err(disk(dir.root()))?;
             // The store has it now; a copy that cannot be removed only takes up room.
@@ -320,7 +363,8 @@ impl Tools {
             }
             Err(other) => return Err(other.into()),
         };
-        self.keep_verdict(job.id, VerdictFile { segment, end_root, trace, salt: random32()? }).await
+        let file = VerdictFile { segment, end_root, trace, salt: random32()?, attempt: job.handovers };
+        self.keep_verdict(job.id, file).await
     }
 
     /// Deletes what is kept of a job: its folder, its checkpoints, its data (unless another job uses them, see
@@ -357,13 +401,15 @@ impl Tools {
         .await
     }
 
-    /// Keeps the verdict that an input could not be fetched.
+    /// Keeps the verdict that an input could not be fetched, in the job's `attempt` (how often it was handed over).
     ///
     /// # Errors
     /// [`WorkError::Disk`].
-    pub async fn give_up(&self, job: JobId, segment: u32) -> Result<VerdictFile, WorkError> {
+    pub async fn give_up(&self, job: JobId, segment: u32, attempt: u32) -> Result<VerdictFile, WorkError> {
         self.board.audits_unavailable.fetch_add(1, Ordering::Relaxed);
-        let file = VerdictFile { segment, end_root: H256::zero(), trace: H256::zero(), salt: random32()? };
+        let unavailable = H256::zero();
+        let file =
+            VerdictFile { segment, end_root: unavailable, trace: unavailable, salt: random32()?, attempt };
         self.keep_verdict(job, file).await
     }
 
@@ -408,6 +454,13 @@ fn before(
     segment: u32,
 ) -> Option<&attune_chain_client::primitives::proof::SegmentCommitment> {
     view.commitments.get(usize::try_from(segment.checked_sub(1)?).ok()?)
+}
+
+fn unusable(error: TrainError) -> WorkError {
+    match error {
+        TrainError::Inputs(reason) => WorkError::InputsUnusable(reason),
+        other => WorkError::Train(other),
+    }
 }
 
 fn sort(error: StoreError) -> WorkError {

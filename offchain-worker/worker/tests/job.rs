@@ -62,7 +62,7 @@ async fn a_job_is_trained_audited_paid_and_recorded_although_its_worker_is_kille
     })
     .await;
     assert_eq!(ended.state, JobState::Finalized);
-    assert_eq!(ended.paid(), 2);
+    assert_eq!(ended.milestones_paid, 2);
 
     let view = network.chain.finalized().await.unwrap();
     let record = view.record(job).await.unwrap().expect("a finalized job has a record").record;
@@ -196,7 +196,7 @@ async fn a_provider_that_reports_a_wrong_result_in_its_class_loses_its_bond_and_
     .await;
     assert!(!cheating.is_finished(), "the cheating worker is still there");
     assert_eq!(ended.state, JobState::Failed(Failure::WrongResult));
-    assert_eq!(ended.paid(), 0);
+    assert_eq!(ended.milestones_paid, 0);
     let view = network.chain.finalized().await.unwrap();
     let left = view.pool(&provider).await.unwrap().unwrap();
     let bond = ended.assignment.unwrap().bond;

@@ -109,7 +109,7 @@ async fn run(arguments: Arguments) -> Result<()> {
         let refund = refund?;
         output.say(
             &format!("Refunded: {} of job {}", att(refund.amount), refund.job),
-            json!({"event": "Refunded", "job": refund.job, "customer": refund.customer.to_string(),
+            json!({"event": "Refunded", "job": refund.job, "funder": refund.funder.to_string(),
                 "amount": refund.amount.to_string()}),
         );
     }

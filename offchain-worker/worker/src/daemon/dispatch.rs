@@ -12,6 +12,7 @@ use attune_store::Url;
 
 use super::{Shared, State};
 use crate::{
+    handover,
     reconcile::{self, Duty},
     view::{ChainView, Inputs, JobView, LocalView},
     work::WorkError,
@@ -126,6 +127,9 @@ fn call_of(shared: &Shared, view: &ChainView, local: &LocalView, duty: Duty) -> 
         Duty::Accept { job } => {
             calls::accept_job(job, reconcile::price(view, &shared.policy, view.jobs.get(&job)?)?)
         }
+        Duty::Bid { job } => {
+            calls::place_bid(job, reconcile::price(view, &shared.policy, view.jobs.get(&job)?)?)
+        }
         Duty::Start { job } => calls::start_job(job),
         Duty::Decline { job } => calls::decline_job(job),
         Duty::CommitSegment { job, segment } => {
@@ -176,13 +180,49 @@ fn work_of(shared: &Arc<Shared>, view: &ChainView, local: &LocalView, duty: Duty
     let model = view.model(found.job.spec.model)?.clone();
     let job = found.job.clone();
     Some(match duty {
-        Duty::PrepareInputs { .. } => Box::pin(async move { tools.prepare_inputs(job, model).await }),
+        Duty::PrepareInputs { .. } => {
+            let mine = local.jobs.get(&job.id).cloned().unwrap_or_default();
+            let must_inherit = handover::must_inherit(&found, &mine);
+            let verified = handover::verified(&found).filter(|_| must_inherit).unwrap_or_default();
+            let failures = shared.state().failures.get(&duty).copied().unwrap_or(0);
+            let peers = peers(view, &found);
+            Box::pin(async move {
+                let inherited = match tools.fetch_verified(&verified, &peers).await {
+                    Err(WorkError::Unavailable(error)) if failures.saturating_add(1) >= FETCH_TRIES => {
+                        tracing::warn!(
+                            job = job.id,
+                            %error,
+                            "nobody has the checkpoint to go on from; the verified segments are trained again"
+                        );
+                        Vec::new()
+                    }
+                    other => {
+                        other?;
+                        verified
+                    }
+                };
+                tools.prepare_inputs(job, model, inherited).await
+            })
+        }
         Duty::Train { segment, .. } => {
             let stop = shared.state().stops.entry(job.id).or_default().clone();
             let before =
                 segment.checked_sub(1).and_then(|at| files.segments.get(usize::try_from(at).ok()?).copied());
+            let verified = handover::verified(&found).unwrap_or_default();
             Box::pin(async move {
-                tools.train(job, segment, before, stop).await?;
+                let trained = tools.train(job, segment, before, stop).await?;
+                let known = usize::try_from(segment).ok().and_then(|at| verified.get(at));
+                if let Some(known) = known.filter(|known| known.end_root != trained.end_root) {
+                    tracing::error!(
+                        job = found.job.id,
+                        segment,
+                        expected = ?known.end_root,
+                        found = ?trained.end_root,
+                        "training a verified segment again gave another state than was committed: either it was \
+                         never trained as it should have been, or this machine computes wrongly. The job is not \
+                         trained further; it goes on if a restarted worker finds the committed checkpoint at a peer"
+                    );
+                }
                 tools.board.segments_trained.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             })
@@ -199,7 +239,7 @@ fn work_of(shared: &Arc<Shared>, view: &ChainView, local: &LocalView, duty: Duty
                 match tools.audit(found, audit, model, peers).await {
                     Err(WorkError::Unavailable(error)) if failures.saturating_add(1) >= FETCH_TRIES => {
                         tracing::warn!(job = job.id, segment, %error, "an input of the audit cannot be had");
-                        tools.give_up(job.id, segment).await?;
+                        tools.give_up(job.id, segment, job.handovers).await?;
                     }
                     other => {
                         other?;
@@ -213,12 +253,19 @@ fn work_of(shared: &Arc<Shared>, view: &ChainView, local: &LocalView, duty: Duty
     })
 }
 
-/// Who may have a job's artifacts: its provider first, then its auditors.
+/// Who may have a job's artifacts: its provider first, then those who had it before, the last one first, then its
+/// auditors.
 fn peers(view: &ChainView, job: &JobView) -> Vec<Url> {
     let auditors = job.audits.iter().flat_map(|audit| audit.slots.iter().map(|slot| slot.auditor));
+    let former = job.job.tranches.iter().rev().map(|tranche| tranche.provider);
     let mut seen = BTreeSet::from([view.me.account]);
-    let accounts: Vec<AccountId> =
-        job.provider().into_iter().chain(auditors).filter(|account| seen.insert(*account)).collect();
+    let accounts: Vec<AccountId> = job
+        .provider()
+        .into_iter()
+        .chain(former)
+        .chain(auditors)
+        .filter(|account| seen.insert(*account))
+        .collect();
     let endpoints = accounts
         .iter()
         .filter_map(|account| view.provider(account))

@@ -244,8 +244,11 @@ impl Customer {
 
     /// Orders the job.
     pub async fn order(&self) -> u64 {
-        let included =
-            self.submitter.submit(&calls::create_job(self.spec.clone()), Wait::Finalized).await.unwrap();
+        let included = self
+            .submitter
+            .submit(&calls::create_job(self.spec.clone(), None), Wait::Finalized)
+            .await
+            .unwrap();
         let created = included.events().unwrap().into_iter().find_map(|event| match event {
             ChainEvent::JobCreated { job, .. } => Some(job),
             _ => None,
@@ -379,7 +382,7 @@ fn specification(
         theme: b"counting".to_vec().try_into().unwrap(),
         max_price: 10 * ATT,
         audit_fee: ATT / 10,
-        timing: JobTiming { open_blocks: 60, start_blocks: 120, milestone_blocks: 300 },
+        timing: JobTiming { bidding_blocks: 0, open_blocks: 60, start_blocks: 120, milestone_blocks: 300 },
         provider,
     }
 }
