@@ -5,5 +5,6 @@
 mod bad_input;
 mod cheating;
 mod main_path;
+mod promises;
 mod support;
 mod troubles;

@@ -197,10 +197,25 @@ async fn a_provider_that_reports_a_wrong_result_in_its_class_loses_its_bond_and_
     assert!(!cheating.is_finished(), "the cheating worker is still there");
     assert_eq!(ended.state, JobState::Failed(Failure::WrongResult));
     assert_eq!(ended.milestones_paid, 0);
-    let view = network.chain.finalized().await.unwrap();
-    let left = view.pool(&provider).await.unwrap().unwrap();
     let bond = ended.assignment.unwrap().bond;
+    let view = network.chain.finalized().await.unwrap();
+    let slash = match view.pending_slashes(&provider).await.unwrap()[..] {
+        [slash] => slash,
+        ref other => panic!("expected one slash that waits, found {other:?}"),
+    };
+    assert_eq!((slash.job, slash.amount), (Some(job), bond));
+    let pool = || async { network.chain.finalized().await.unwrap().pool(&provider).await.unwrap().unwrap() };
+    let waiting = pool().await;
+    assert_eq!((waiting.self_bond, waiting.locked), (stake, bond), "the slash waits, and the stake with it");
+    until("the slash to be due", 120, || async {
+        (network.chain.finalized().await.unwrap().number() >= slash.apply_at).then_some(())
+    })
+    .await;
+    let anyone = network.submitter("//Customer");
+    anyone.submit(&calls::apply_slash(provider, slash.slash), Wait::Finalized).await.unwrap();
+    let left = pool().await;
     assert_eq!((left.self_bond, left.locked), (stake - bond, 0));
+    let view = network.chain.finalized().await.unwrap();
     let done = view.provider(&provider).await.unwrap().unwrap().reputation;
     assert_eq!((done.jobs_finished, done.jobs_failed), (0, 1));
     assert!(view.record(job).await.unwrap().is_none());
