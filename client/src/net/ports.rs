@@ -29,8 +29,10 @@ mod tests {
 
     #[test]
     fn ports_are_different_and_free() {
+        // Between the two another program may take one of them: not five times in a row.
+        let all_free = |_| free_ports(12).unwrap().iter().all(|port| is_free(*port));
+        assert!((0..5).any(all_free));
         let mut ports = free_ports(12).unwrap();
-        assert!(ports.iter().all(|port| is_free(*port)));
         ports.sort_unstable();
         ports.dedup();
         assert_eq!(ports.len(), 12);
