@@ -108,7 +108,11 @@ fn a_job_whose_provider_vanishes_is_finished_by_another_one(network: &Network, o
     let watch = ["jobs", "watch", &id.to_string(), "--dev-key", "//Customer"].map(str::to_string);
     let watch: Vec<&str> = watch.iter().map(String::as_str).collect();
     let mut watching = profile.command(&watch).spawn().unwrap();
-    wait_until("another provider", Duration::from_secs(200), || {
+    // What is left is the price of the provider that vanished, and the others may ask more: the customer adds to it.
+    // Refused only if one of them was quicker.
+    wait_until("the handover", Duration::from_secs(200), || network.job(id)["job"]["handovers"] == 1);
+    profile.run(&["jobs", "top-up", &id.to_string(), "--training", "1", "--yes", "--dev-key", "//Customer"]);
+    wait_until("another provider", Duration::from_secs(100), || {
         let provider = trains();
         provider.is_string() && provider != vanished
     });
