@@ -76,8 +76,10 @@ pub type Block = generic::Block<Header, UncheckedExtrinsic>;
 /// A transaction as it travels.
 pub type UncheckedExtrinsic =
     generic::UncheckedExtrinsic<Address, RuntimeCall, Signature, TransactionExtensions>;
-/// What a transaction signs besides its call: chain, version, lifetime, nonce and tip.
+/// What a transaction carries and signs besides its call: chain, version, lifetime, nonce and tip. First comes what
+/// replaces a signature for calls that authorise themselves; the fee falls away for calls that say so.
 pub type TransactionExtensions = (
+    frame_system::AuthorizeCall<Runtime>,
     frame_system::CheckNonZeroSender<Runtime>,
     frame_system::CheckSpecVersion<Runtime>,
     frame_system::CheckTxVersion<Runtime>,
@@ -85,7 +87,10 @@ pub type TransactionExtensions = (
     frame_system::CheckEra<Runtime>,
     frame_system::CheckNonce<Runtime>,
     frame_system::CheckWeight<Runtime>,
-    pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
+    pallet_skip_feeless_payment::SkipCheckIfFeeless<
+        Runtime,
+        pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
+    >,
     frame_system::WeightReclaim<Runtime>,
 );
 /// Executes blocks: dispatches to every pallet in the order of their indices.

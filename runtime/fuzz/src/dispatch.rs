@@ -129,6 +129,7 @@ fn as_transaction(who: &AccountId, call: RuntimeCall) -> Result<Outcome, String>
 /// What a transaction signs besides its call.
 fn extensions(nonce: u32) -> TransactionExtensions {
     (
+        frame_system::AuthorizeCall::new(),
         frame_system::CheckNonZeroSender::new(),
         frame_system::CheckSpecVersion::new(),
         frame_system::CheckTxVersion::new(),
@@ -136,7 +137,7 @@ fn extensions(nonce: u32) -> TransactionExtensions {
         frame_system::CheckEra::from(Era::Immortal),
         frame_system::CheckNonce::from(nonce),
         frame_system::CheckWeight::new(),
-        ChargeTransactionPayment::from(0),
+        ChargeTransactionPayment::from(0).into(),
         frame_system::WeightReclaim::new(),
     )
 }
