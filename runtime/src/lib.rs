@@ -25,6 +25,7 @@ pub mod audit_randomness;
 mod composition;
 pub mod configs;
 pub mod genesis;
+pub mod stopped;
 pub mod timing;
 pub mod weights;
 
@@ -77,7 +78,8 @@ pub type Block = generic::Block<Header, UncheckedExtrinsic>;
 pub type UncheckedExtrinsic =
     generic::UncheckedExtrinsic<Address, RuntimeCall, Signature, TransactionExtensions>;
 /// What a transaction carries and signs besides its call: chain, version, lifetime, nonce and tip. First comes what
-/// replaces a signature for calls that authorise themselves; the fee falls away for calls that say so.
+/// replaces a signature for calls that authorise themselves. A call that is stopped is refused before it is paid for, and
+/// the fee falls away for calls that say so.
 pub type TransactionExtensions = (
     frame_system::AuthorizeCall<Runtime>,
     frame_system::CheckNonZeroSender<Runtime>,
@@ -87,12 +89,14 @@ pub type TransactionExtensions = (
     frame_system::CheckEra<Runtime>,
     frame_system::CheckNonce<Runtime>,
     frame_system::CheckWeight<Runtime>,
-    pallet_skip_feeless_payment::SkipCheckIfFeeless<
-        Runtime,
-        pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
-    >,
+    stopped::RefuseStopped<Payment>,
     frame_system::WeightReclaim<Runtime>,
 );
+/// Takes the fee of a transaction, unless its call is free of fees.
+pub type Payment = pallet_skip_feeless_payment::SkipCheckIfFeeless<
+    Runtime,
+    pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
+>;
 /// Executes blocks: dispatches to every pallet in the order of their indices.
 pub type Executive = frame_executive::Executive<
     Runtime,
