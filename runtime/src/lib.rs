@@ -25,6 +25,7 @@ pub mod audit_randomness;
 mod composition;
 pub mod configs;
 pub mod genesis;
+pub mod metadata_hash;
 pub mod stopped;
 pub mod timing;
 pub mod weights;
@@ -77,7 +78,8 @@ pub type Block = generic::Block<Header, UncheckedExtrinsic>;
 /// A transaction as it travels.
 pub type UncheckedExtrinsic =
     generic::UncheckedExtrinsic<Address, RuntimeCall, Signature, TransactionExtensions>;
-/// What a transaction carries and signs besides its call: chain, version, lifetime, nonce and tip. First comes what
+/// What a transaction carries and signs besides its call: chain, version, lifetime, nonce, tip, and from
+/// wallets that ask for it the hash of the metadata. First comes what
 /// replaces a signature for calls that authorise themselves. A call that is stopped is refused before it is paid for, and
 /// the fee falls away for calls that say so.
 pub type TransactionExtensions = (
@@ -90,6 +92,7 @@ pub type TransactionExtensions = (
     frame_system::CheckNonce<Runtime>,
     frame_system::CheckWeight<Runtime>,
     stopped::RefuseStopped<Payment>,
+    metadata_hash::CheckMetadataHash,
     frame_system::WeightReclaim<Runtime>,
 );
 /// Takes the fee of a transaction, unless its call is free of fees.

@@ -2,6 +2,7 @@
 
 use crate::{invariants::wealth, logging};
 use attune_runtime::{
+    metadata_hash::{CheckMetadataHash, Mode},
     AccountId, Payment, Runtime, RuntimeCall, RuntimeOrigin, System, TransactionExtensions,
 };
 use codec::Encode;
@@ -158,6 +159,7 @@ fn extensions(nonce: u32) -> TransactionExtensions {
         frame_system::CheckNonce::from(nonce),
         frame_system::CheckWeight::new(),
         Payment::from(ChargeTransactionPayment::from(0)).into(),
+        CheckMetadataHash { mode: Mode::Disabled },
         frame_system::WeightReclaim::new(),
     )
 }

@@ -12,8 +12,10 @@ mod timing;
 mod weights;
 
 use crate::{
-    genesis::preset, AccountId, Balance, Balances, Payment, Runtime, RuntimeCall, RuntimeGenesisConfig,
-    System, TransactionExtensions,
+    genesis::preset,
+    metadata_hash::{CheckMetadataHash, Mode},
+    AccountId, Balance, Balances, Payment, Runtime, RuntimeCall, RuntimeGenesisConfig, System,
+    TransactionExtensions,
 };
 use codec::Encode;
 use frame_support::{
@@ -84,6 +86,7 @@ fn transaction(who: &AccountId, call: RuntimeCall) -> (Transaction, usize) {
         frame_system::CheckNonce::from(System::account_nonce(who)),
         frame_system::CheckWeight::new(),
         Payment::from(ChargeTransactionPayment::from(0)).into(),
+        CheckMetadataHash { mode: Mode::Disabled },
         frame_system::WeightReclaim::new(),
     );
     let length = call.encoded_size();

@@ -157,6 +157,7 @@ pub static TEMPLATES: &[Operation] = &[
     template("redelegate_and_settle", templates::stake::redelegate_and_settle),
     template("income", templates::stake::income),
     template("model_comes_and_goes", templates::job::model_comes_and_goes),
+    template("safe_mode", templates::emergency::safe_mode),
 ];
 
 /// Time.
