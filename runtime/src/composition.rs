@@ -39,8 +39,6 @@ mod runtime {
     pub type Balances = pallet_balances;
     #[runtime::pallet_index(11)]
     pub type TransactionPayment = pallet_transaction_payment;
-    #[runtime::pallet_index(12)]
-    pub type SkipFeelessPayment = pallet_skip_feeless_payment;
 
     // Consensus. Session turns the epoch, so that AuditRandomness comes after it, and Authorship, too: the first block
     // of an epoch is by one of the new validators, and the old ones don't say which.

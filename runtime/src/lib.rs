@@ -26,7 +26,7 @@ mod composition;
 pub mod configs;
 pub mod genesis;
 pub mod metadata_hash;
-pub mod stopped;
+pub mod payment;
 pub mod timing;
 pub mod weights;
 
@@ -91,15 +91,10 @@ pub type TransactionExtensions = (
     frame_system::CheckEra<Runtime>,
     frame_system::CheckNonce<Runtime>,
     frame_system::CheckWeight<Runtime>,
-    stopped::RefuseStopped<Payment>,
+    payment::Payment<pallet_transaction_payment::ChargeTransactionPayment<Runtime>>,
     metadata_hash::CheckMetadataHash,
     frame_system::WeightReclaim<Runtime>,
 );
-/// Takes the fee of a transaction, unless its call is free of fees.
-pub type Payment = pallet_skip_feeless_payment::SkipCheckIfFeeless<
-    Runtime,
-    pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
->;
 /// Executes blocks: dispatches to every pallet in the order of their indices.
 pub type Executive = frame_executive::Executive<
     Runtime,

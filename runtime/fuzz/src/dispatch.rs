@@ -3,7 +3,8 @@
 use crate::{invariants::wealth, logging};
 use attune_runtime::{
     metadata_hash::{CheckMetadataHash, Mode},
-    AccountId, Payment, Runtime, RuntimeCall, RuntimeOrigin, System, TransactionExtensions,
+    payment::Payment,
+    AccountId, Runtime, RuntimeCall, RuntimeOrigin, System, TransactionExtensions,
 };
 use codec::Encode;
 use frame_support::{
@@ -158,7 +159,7 @@ fn extensions(nonce: u32) -> TransactionExtensions {
         frame_system::CheckEra::from(Era::Immortal),
         frame_system::CheckNonce::from(nonce),
         frame_system::CheckWeight::new(),
-        Payment::from(ChargeTransactionPayment::from(0)).into(),
+        Payment::from(ChargeTransactionPayment::from(0)),
         CheckMetadataHash { mode: Mode::Disabled },
         frame_system::WeightReclaim::new(),
     )

@@ -9,7 +9,7 @@
 //! which he himself acts.
 //!
 //! Both are filters of calls. Root passes them, hooks of blocks run on, and transactions whose call is stopped are not
-//! taken ([`crate::stopped`]).
+//! taken ([`crate::payment`]).
 
 use crate::{
     AccountId, Balance, Balances, BlockNumber, Runtime, RuntimeCall, RuntimeEvent, RuntimeHoldReason,

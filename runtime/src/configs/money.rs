@@ -82,10 +82,6 @@ impl pallet_transaction_payment::Config for Runtime {
     type WeightToFee = IdentityFee<Balance>;
 }
 
-impl pallet_skip_feeless_payment::Config for Runtime {
-    type RuntimeEvent = RuntimeEvent;
-}
-
 /// What of each fee and tip goes to the treasury, rounded down; the author gets the rest.
 pub const TREASURY_PART: Permill = Permill::from_percent(20);
 

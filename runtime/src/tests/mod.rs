@@ -14,8 +14,8 @@ mod weights;
 use crate::{
     genesis::preset,
     metadata_hash::{CheckMetadataHash, Mode},
-    AccountId, Balance, Balances, Payment, Runtime, RuntimeCall, RuntimeGenesisConfig, System,
-    TransactionExtensions,
+    payment::Payment,
+    AccountId, Balance, Balances, Runtime, RuntimeCall, RuntimeGenesisConfig, System, TransactionExtensions,
 };
 use codec::Encode;
 use frame_support::{
@@ -85,7 +85,7 @@ fn transaction(who: &AccountId, call: RuntimeCall) -> (Transaction, usize) {
         frame_system::CheckEra::from(Era::Immortal),
         frame_system::CheckNonce::from(System::account_nonce(who)),
         frame_system::CheckWeight::new(),
-        Payment::from(ChargeTransactionPayment::from(0)).into(),
+        Payment::from(ChargeTransactionPayment::from(0)),
         CheckMetadataHash { mode: Mode::Disabled },
         frame_system::WeightReclaim::new(),
     );

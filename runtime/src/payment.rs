@@ -1,17 +1,24 @@
-//! A transaction whose call is stopped is not taken.
+//! What a transaction pays: its fee, nothing, or it is not taken at all.
 //!
-//! Safe mode and pauses stop calls when they are dispatched, and by then a transaction is in a block. That is late for
-//! two reasons. Its sender would have paid for a call that could not do anything. And a call that is free of fees because
-//! it is due would stay due when it is stopped, so that a flood of copies would be free: [`RefuseStopped`] is what makes
-//! it safe to pause such a call.
+//! **Nothing** is paid for a call that says so of itself (`feeless_if`): pushes that anyone may make, as long as they are
+//! due. That is asked when a transaction is validated, in the pool and again just before it is executed, so that the
+//! second of two copies in one block is charged.
+//!
+//! **Not taken** is a call that safe mode or a pause stops. When it is dispatched, where such calls are stopped anyhow, the
+//! transaction is in a block, which is late for two reasons. Its sender would have paid for a call that could not do
+//! anything. And a push that is due would stay due, so that a flood of failing copies would be free.
 //!
 //! Only the transaction's own call is looked at. What a batch, a proxy or a multisig wraps is stopped when it is
-//! dispatched, and its sender pays.
+//! dispatched, and its sender pays, for pushes that are due, too.
+//!
+//! The first is what the SDK's `pallet-skip-feeless-payment` does. Its manifest puts it under another licence than its
+//! files, and the second is needed with it.
 
 use crate::{Runtime, RuntimeCall};
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use core::fmt::{Debug, Formatter};
 use frame_support::{
+    dispatch::CheckIfFeeless,
     pallet_prelude::{TransactionSource, Weight},
     traits::OriginTrait,
     weights::RuntimeDbWeight,
@@ -22,25 +29,25 @@ use sp_runtime::{
         DispatchInfoOf, DispatchOriginOf, Implication, PostDispatchInfoOf, TransactionExtension,
         TransactionExtensionMetadata, ValidateResult,
     },
-    transaction_validity::{InvalidTransaction, TransactionValidityError},
+    transaction_validity::{InvalidTransaction, TransactionValidityError, ValidTransaction},
     DispatchResult,
 };
 
 /// What the filters read: how long safe mode lasts, and whether the call is paused.
 const FILTER_READS: u64 = 2;
 
-/// Refuses a transaction whose call is stopped, and leaves any other to `S`, which is the payment. To wallets it looks
-/// like `S` alone.
+/// Refuses a transaction whose call is stopped, lets one that is free of fees pass, and leaves any other to `S`, which takes
+/// the fee. To wallets it looks like `S` alone.
 #[derive(Clone, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking)]
-pub struct RefuseStopped<S>(pub S);
+pub struct Payment<S>(pub S);
 
-impl<S> From<S> for RefuseStopped<S> {
+impl<S> From<S> for Payment<S> {
     fn from(payment: S) -> Self {
         Self(payment)
     }
 }
 
-impl<S: StaticTypeInfo> TypeInfo for RefuseStopped<S> {
+impl<S: StaticTypeInfo> TypeInfo for Payment<S> {
     type Identity = S::Identity;
 
     fn type_info() -> Type {
@@ -48,16 +55,16 @@ impl<S: StaticTypeInfo> TypeInfo for RefuseStopped<S> {
     }
 }
 
-impl<S: Debug> Debug for RefuseStopped<S> {
+impl<S: Debug> Debug for Payment<S> {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> core::fmt::Result {
         self.0.fmt(formatter)
     }
 }
 
-impl<S: TransactionExtension<RuntimeCall>> TransactionExtension<RuntimeCall> for RefuseStopped<S> {
+impl<S: TransactionExtension<RuntimeCall>> TransactionExtension<RuntimeCall> for Payment<S> {
     type Implicit = S::Implicit;
-    type Pre = S::Pre;
-    type Val = S::Val;
+    type Pre = Option<S::Pre>;
+    type Val = Option<S::Val>;
 
     const IDENTIFIER: &'static str = S::IDENTIFIER;
 
@@ -87,7 +94,12 @@ impl<S: TransactionExtension<RuntimeCall>> TransactionExtension<RuntimeCall> for
         if !origin.filter_call(call) {
             return Err(InvalidTransaction::Call.into());
         }
-        self.0.validate(origin, call, info, len, self_implicit, inherited_implication, source)
+        if call.is_feeless(&origin) {
+            return Ok((ValidTransaction::default(), None, origin));
+        }
+        let (valid, val, origin) =
+            self.0.validate(origin, call, info, len, self_implicit, inherited_implication, source)?;
+        Ok((valid, Some(val), origin))
     }
 
     fn prepare(
@@ -98,7 +110,7 @@ impl<S: TransactionExtension<RuntimeCall>> TransactionExtension<RuntimeCall> for
         info: &DispatchInfoOf<RuntimeCall>,
         len: usize,
     ) -> Result<Self::Pre, TransactionValidityError> {
-        self.0.prepare(val, origin, call, info, len)
+        val.map(|val| self.0.prepare(val, origin, call, info, len)).transpose()
     }
 
     fn post_dispatch_details(
@@ -108,6 +120,9 @@ impl<S: TransactionExtension<RuntimeCall>> TransactionExtension<RuntimeCall> for
         len: usize,
         result: &DispatchResult,
     ) -> Result<Weight, TransactionValidityError> {
-        S::post_dispatch_details(pre, info, post_info, len, result)
+        match pre {
+            Some(pre) => S::post_dispatch_details(pre, info, post_info, len, result),
+            None => Ok(Weight::zero()),
+        }
     }
 }
