@@ -285,6 +285,8 @@ fn refusal(call: &Call, error: &ExtrinsicError) -> Error {
     let reason = full_text(error);
     let fix = if reason.contains("pay some fees") || reason.contains("Payment") {
         "put enough on the account to pay the fee"
+    } else if reason.contains("call is not expected") {
+        "the administrator has stopped this call for now (docs/economy.md); try again when it is allowed"
     } else if reason.contains("disconnected") || reason.contains("connection") || reason.contains("reconnect")
     {
         return Error::FateUnknown { call: call.name(), reason };

@@ -68,6 +68,10 @@ mod runtime {
     pub type Sudo = pallet_sudo;
     #[runtime::pallet_index(34)]
     pub type Treasury = pallet_treasury;
+    #[runtime::pallet_index(35)]
+    pub type SafeMode = pallet_safe_mode;
+    #[runtime::pallet_index(36)]
+    pub type TxPause = pallet_tx_pause;
 
     // Attune's own.
     #[runtime::pallet_index(40)]

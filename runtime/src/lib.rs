@@ -25,6 +25,8 @@ pub mod audit_randomness;
 mod composition;
 pub mod configs;
 pub mod genesis;
+pub mod metadata_hash;
+pub mod payment;
 pub mod timing;
 pub mod weights;
 
@@ -76,8 +78,12 @@ pub type Block = generic::Block<Header, UncheckedExtrinsic>;
 /// A transaction as it travels.
 pub type UncheckedExtrinsic =
     generic::UncheckedExtrinsic<Address, RuntimeCall, Signature, TransactionExtensions>;
-/// What a transaction signs besides its call: chain, version, lifetime, nonce and tip.
+/// What a transaction carries and signs besides its call: chain, version, lifetime, nonce, tip, and from
+/// wallets that ask for it the hash of the metadata. First comes what
+/// replaces a signature for calls that authorise themselves. A call that is stopped is refused before it is paid for, and
+/// the fee falls away for calls that say so.
 pub type TransactionExtensions = (
+    frame_system::AuthorizeCall<Runtime>,
     frame_system::CheckNonZeroSender<Runtime>,
     frame_system::CheckSpecVersion<Runtime>,
     frame_system::CheckTxVersion<Runtime>,
@@ -85,7 +91,8 @@ pub type TransactionExtensions = (
     frame_system::CheckEra<Runtime>,
     frame_system::CheckNonce<Runtime>,
     frame_system::CheckWeight<Runtime>,
-    pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
+    payment::Payment<pallet_transaction_payment::ChargeTransactionPayment<Runtime>>,
+    metadata_hash::CheckMetadataHash,
     frame_system::WeightReclaim<Runtime>,
 );
 /// Executes blocks: dispatches to every pallet in the order of their indices.

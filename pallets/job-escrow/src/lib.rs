@@ -66,6 +66,7 @@ pub use weights::WeightInfo;
 #[cfg(feature = "runtime-benchmarks")]
 #[allow(clippy::arithmetic_side_effects, reason = "a benchmark that overflows fails, as it should")]
 pub mod benchmarking;
+mod due;
 mod handover;
 mod lifecycle;
 mod matching;
@@ -645,12 +646,13 @@ pub mod pallet {
         }
 
         /// Pushes a job whose deadline is over: to its end, to another provider, or from bidding to whoever has won. Anyone
-        /// may call it.
+        /// may call it, free of fees if the deadline is over.
         ///
         /// # Errors
         /// `UnknownJob`, `DeadlineNotOver`, `NotAllowedInState`; or the record can't be written.
         #[pallet::call_index(5)]
         #[pallet::weight(T::WeightInfo::enforce_deadline().max(T::WeightInfo::end_bidding()))]
+        #[pallet::feeless_if(|_: &OriginFor<T>, job: &JobId| -> bool { Pallet::<T>::is_deadline_due(*job) })]
         pub fn enforce_deadline(origin: OriginFor<T>, job: JobId) -> DispatchResult {
             ensure_signed(origin)?;
             Self::do_enforce_deadline(job)
@@ -668,12 +670,13 @@ pub mod pallet {
         }
 
         /// Deletes a job that ended [`Config::PruneAfter`] blocks ago; its deposit goes back to the funder. Anyone may
-        /// call it.
+        /// call it, free of fees once it may go.
         ///
         /// # Errors
         /// `UnknownJob`, `NotPrunable`.
         #[pallet::call_index(7)]
         #[pallet::weight(T::WeightInfo::prune_job())]
+        #[pallet::feeless_if(|_: &OriginFor<T>, job: &JobId| -> bool { Pallet::<T>::is_pruning_due(*job) })]
         pub fn prune_job(origin: OriginFor<T>, job: JobId) -> DispatchResult {
             ensure_signed(origin)?;
             Self::do_prune(job)
@@ -745,13 +748,16 @@ pub mod pallet {
             Self::do_sponsor(sponsor, customer, limit, per_job, expires_at)
         }
 
-        /// Ends a sponsorship; its deposit goes back. By the sponsor, by the customer, and by anyone once it has expired.
-        /// Jobs that it pays for go on.
+        /// Ends a sponsorship; its deposit goes back. By the sponsor, by the customer, and by anyone once it has expired,
+        /// free of fees then. Jobs that it pays for go on.
         ///
         /// # Errors
         /// `NotSponsored`, `NotYourSponsorship`.
         #[pallet::call_index(12)]
         #[pallet::weight(T::WeightInfo::end_sponsorship())]
+        #[pallet::feeless_if(|_: &OriginFor<T>, sponsor: &T::AccountId, customer: &T::AccountId| -> bool {
+            Pallet::<T>::has_sponsorship_expired(sponsor, customer)
+        })]
         pub fn end_sponsorship(
             origin: OriginFor<T>,
             sponsor: T::AccountId,

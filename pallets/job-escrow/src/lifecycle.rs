@@ -244,11 +244,7 @@ impl<T: Config> Pallet<T> {
 
     pub(crate) fn do_prune(id: JobId) -> DispatchResult {
         let job = Self::load(id)?;
-        let closed_at = job.closed_at.ok_or(Error::<T>::NotPrunable)?;
-        let prunable_from =
-            closed_at.checked_add(T::PruneAfter::get()).ok_or(Error::<T>::ArithmeticOverflow)?;
-        ensure!(Self::now() >= prunable_from, Error::<T>::NotPrunable);
-        ensure!(Owed::<T>::iter_prefix(id).next().is_none(), Error::<T>::NotPrunable);
+        ensure!(Self::is_prunable(id, &job), Error::<T>::NotPrunable);
         T::Currency::release(&HoldReason::Deposit.into(), &job.funder, job.deposit, Precision::Exact)?;
         Self::credit_sponsor(&job, job.deposit);
         Jobs::<T>::remove(id);

@@ -248,11 +248,20 @@ impl<T: Config> Pallet<T> {
         Ok(part(commitments.get(index).ok_or(Error::<T>::UnknownSegment)?))
     }
 
-    pub(crate) fn do_enforce_audit_deadline(job: JobId, segment: u32) -> DispatchResult {
+    /// An audit in a stage whose deadline is over, with its job.
+    pub(crate) fn audit_past_deadline(
+        job: JobId,
+        segment: u32,
+    ) -> Result<(ViewOf<T>, AuditOf<T>), DispatchError> {
         let view = Self::live_job(job)?;
-        let mut audit = Audits::<T>::get(job, segment).ok_or(Error::<T>::NotDrawn)?;
+        let audit = Audits::<T>::get(job, segment).ok_or(Error::<T>::NotDrawn)?;
         ensure!(audit.stage != Stage::Passed, Error::<T>::WrongStage);
         ensure!(Self::now() > audit.deadline, Error::<T>::TooEarly);
+        Ok((view, audit))
+    }
+
+    pub(crate) fn do_enforce_audit_deadline(job: JobId, segment: u32) -> DispatchResult {
+        let (view, mut audit) = Self::audit_past_deadline(job, segment)?;
         match audit.stage {
             Stage::Passed => Ok(()),
             Stage::Opening => {

@@ -59,6 +59,7 @@ mod audits;
 pub mod benchmarking;
 mod commitments;
 mod draw;
+mod due;
 #[cfg(any(test, feature = "std", feature = "try-runtime"))]
 mod invariants;
 #[cfg(test)]
@@ -661,12 +662,15 @@ pub mod pallet {
             Self::do_reveal_verdict(&ensure_signed(origin)?, job, segment, end_root, trace, &salt)
         }
 
-        /// Ends a stage whose deadline is over. By anyone.
+        /// Ends a stage whose deadline is over. By anyone, free of fees then.
         ///
         /// # Errors
         /// `UnknownJob`, `JobNotLive`, `NotDrawn`, `WrongStage`, `TooEarly`.
         #[pallet::call_index(8)]
         #[pallet::weight(T::WeightInfo::enforce_audit_deadline())]
+        #[pallet::feeless_if(|_: &OriginFor<T>, job: &JobId, segment: &u32| -> bool {
+            Pallet::<T>::is_audit_deadline_due(*job, *segment)
+        })]
         pub fn enforce_audit_deadline(origin: OriginFor<T>, job: JobId, segment: u32) -> DispatchResult {
             ensure_signed(origin)?;
             Self::do_enforce_audit_deadline(job, segment)

@@ -78,6 +78,7 @@ use frame_support::pallet_macros::import_section;
 
 mod bonds;
 mod commission;
+mod due;
 mod errors;
 mod events;
 mod income;
@@ -450,10 +451,13 @@ pub mod pallet {
             Self::do_evict(provider, owner)
         }
 
-        /// Deletes an exiting provider whose pool is empty. Anyone may call it; the deposit and what is left on the pool
-        /// account go to the provider.
+        /// Deletes an exiting provider whose pool is empty. Anyone may call it, free of fees then; the deposit and what is
+        /// left on the pool account go to the provider.
         #[pallet::call_index(12)]
         #[pallet::weight(T::WeightInfo::deregister())]
+        #[pallet::feeless_if(|_: &OriginFor<T>, provider: &T::AccountId| -> bool {
+            Pallet::<T>::is_deregistration_due(provider)
+        })]
         pub fn deregister(origin: OriginFor<T>, provider: T::AccountId) -> DispatchResult {
             ensure_signed(origin)?;
             Self::do_deregister(provider)
@@ -467,9 +471,12 @@ pub mod pallet {
             Self::do_cancel_slash(provider, slash)
         }
 
-        /// Applies a slash of `provider` whose time has come. Anyone may call it.
+        /// Applies a slash of `provider` whose time has come. Anyone may call it, free of fees then.
         #[pallet::call_index(14)]
         #[pallet::weight(T::WeightInfo::apply_slash())]
+        #[pallet::feeless_if(|_: &OriginFor<T>, provider: &T::AccountId, slash: &SlashId| -> bool {
+            Pallet::<T>::is_slash_due(provider, *slash)
+        })]
         pub fn apply_slash(origin: OriginFor<T>, provider: T::AccountId, slash: SlashId) -> DispatchResult {
             ensure_signed(origin)?;
             Self::do_apply_slash(provider, slash)
@@ -502,9 +509,12 @@ pub mod pallet {
         }
 
         /// Charges a delegation for what its old provider's slashes cost it, and ends its lien if the time is over.
-        /// Anyone may call it; refused if there is nothing to charge and the lien goes on.
+        /// Anyone may call it, free of fees; refused, and charged, if there is nothing to charge and the lien goes on.
         #[pallet::call_index(17)]
         #[pallet::weight(T::WeightInfo::settle_lien())]
+        #[pallet::feeless_if(|_: &OriginFor<T>, provider: &T::AccountId, delegator: &T::AccountId| -> bool {
+            Pallet::<T>::is_lien_due(provider, delegator)
+        })]
         pub fn settle_lien(
             origin: OriginFor<T>,
             provider: T::AccountId,

@@ -187,10 +187,11 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    pub(crate) fn do_deregister(who: T::AccountId) -> DispatchResult {
-        let provider = Providers::<T>::get(&who).ok_or(Error::<T>::NotAProvider)?;
+    /// The provider, if nothing is left of its pool.
+    pub(crate) fn deregistrable(who: &T::AccountId) -> Result<Provider<T::AccountId>, DispatchError> {
+        let provider = Providers::<T>::get(who).ok_or(Error::<T>::NotAProvider)?;
         ensure!(provider.status == Status::Exiting, Error::<T>::NotExiting);
-        let pool = Self::pool(&who)?;
+        let pool = Self::pool(who)?;
         ensure!(pool.pending_slashes == 0, Error::<T>::SlashPending);
         ensure!(pool.owed == 0, Error::<T>::CompensationOwed);
         ensure!(pool.moved == 0, Error::<T>::LienOpen);
@@ -200,7 +201,11 @@ impl<T: Config> Pallet<T> {
             && pool.bonds == 0
             && pool.delegators == 0;
         ensure!(empty, Error::<T>::PoolNotEmpty);
+        Ok(provider)
+    }
 
+    pub(crate) fn do_deregister(who: T::AccountId) -> DispatchResult {
+        let provider = Self::deregistrable(&who)?;
         ProviderIds::<T>::mutate(|ids| ids.retain(|id| id != &who));
         Operators::<T>::remove(&provider.operator);
         Providers::<T>::remove(&who);

@@ -1,11 +1,16 @@
 //! One call, dispatched and checked.
 
 use crate::{invariants::wealth, logging};
-use attune_runtime::{AccountId, Runtime, RuntimeCall, RuntimeOrigin, System, TransactionExtensions};
+use attune_runtime::{
+    metadata_hash::{CheckMetadataHash, Mode},
+    payment::Payment,
+    AccountId, Runtime, RuntimeCall, RuntimeOrigin, System, TransactionExtensions,
+};
 use codec::Encode;
 use frame_support::{
-    dispatch::{DispatchInfo, DispatchResultWithPostInfo, GetDispatchInfo, PostDispatchInfo},
+    dispatch::{CheckIfFeeless, DispatchInfo, DispatchResultWithPostInfo, GetDispatchInfo, PostDispatchInfo},
     storage::with_transaction_unchecked,
+    traits::OriginTrait,
     weights::Weight,
 };
 use frame_system::RawOrigin;
@@ -42,10 +47,27 @@ pub(crate) fn attempt(
     pays_fees: bool,
     sampled: bool,
 ) -> Result<Outcome, String> {
-    match origin {
+    let push = matches!(origin, RawOrigin::Signed(_)).then(|| call.clone());
+    let was_free = push.as_ref().is_some_and(|call| is_free(origin, call));
+    let outcome = match origin {
         RawOrigin::Signed(who) if pays_fees => as_transaction(who, call),
         _ => bare(origin, call, sampled),
+    }?;
+    match (push.filter(|_| was_free), &outcome) {
+        (Some(push), Outcome::Done) if is_free(origin, &push) => {
+            Err("a call that costs nothing as it is due is still due when it is done".into())
+        }
+        (Some(_), Outcome::Failed(error)) => {
+            Err(format!("a call that costs nothing as it is due has failed: {error:?}"))
+        }
+        _ => Ok(outcome),
     }
+}
+
+/// True if `origin` would pay nothing for a transaction with this call now.
+fn is_free(origin: &Origin, call: &RuntimeCall) -> bool {
+    let origin = RuntimeOrigin::from(origin.clone());
+    origin.filter_call(call) && call.is_feeless(&origin)
 }
 
 /// Dispatches without transaction extensions. A call that fails must leave everything as it was.
@@ -129,6 +151,7 @@ fn as_transaction(who: &AccountId, call: RuntimeCall) -> Result<Outcome, String>
 /// What a transaction signs besides its call.
 fn extensions(nonce: u32) -> TransactionExtensions {
     (
+        frame_system::AuthorizeCall::new(),
         frame_system::CheckNonZeroSender::new(),
         frame_system::CheckSpecVersion::new(),
         frame_system::CheckTxVersion::new(),
@@ -136,7 +159,8 @@ fn extensions(nonce: u32) -> TransactionExtensions {
         frame_system::CheckEra::from(Era::Immortal),
         frame_system::CheckNonce::from(nonce),
         frame_system::CheckWeight::new(),
-        ChargeTransactionPayment::from(0),
+        Payment::from(ChargeTransactionPayment::from(0)),
+        CheckMetadataHash { mode: Mode::Disabled },
         frame_system::WeightReclaim::new(),
     )
 }

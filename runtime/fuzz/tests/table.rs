@@ -32,6 +32,8 @@ const NOT_OURS: &[&str] = &[
     "Offences",
     "Treasury",
     "VoterList",
+    "SafeMode",
+    "TxPause",
 ];
 
 #[test]

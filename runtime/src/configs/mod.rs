@@ -4,6 +4,7 @@ pub mod attune;
 pub mod consensus;
 pub mod convenience;
 pub mod election;
+pub mod emergency;
 pub mod money;
 pub mod system;
 pub mod windows;

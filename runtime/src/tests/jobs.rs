@@ -26,26 +26,26 @@ use sp_runtime::Permill;
 
 const PROVIDERS: [&str; 6] =
     ["//Provider1", "//Provider2", "//Provider3", "//Provider4", "//Provider5", "//Provider6"];
-const JOB: u64 = 0;
+pub(super) const JOB: u64 = 0;
 const MAX_PRICE: Balance = 9 * ATT;
 const AUDIT_FEE: Balance = 20 * MILLI_ATT;
 
-fn account(name: &str) -> AccountId {
+pub(super) fn account(name: &str) -> AccountId {
     let found = ACCOUNTS.iter().find(|(known, _)| *known == name);
     found.expect("the presets know the account").1.into()
 }
 
-fn signed(name: &str) -> RuntimeOrigin {
+pub(super) fn signed(name: &str) -> RuntimeOrigin {
     RuntimeOrigin::signed(account(name))
 }
 
 /// A provider's operator key.
-fn key(provider: &str) -> RuntimeOrigin {
+pub(super) fn key(provider: &str) -> RuntimeOrigin {
     signed(&format!("{provider}//operator"))
 }
 
 /// Six providers who compute exact arithmetic, and a model.
-fn set_up() {
+pub(super) fn set_up() {
     System::set_block_number(1);
     for provider in PROVIDERS {
         let profile = ProviderProfile {
@@ -78,7 +78,7 @@ fn set_up() {
 }
 
 /// Three milestones of two segments, with a bidding window.
-fn spec() -> JobSpec<AccountId> {
+pub(super) fn spec() -> JobSpec<AccountId> {
     let milestone = |percent| Milestone { segments: 2, share: Permill::from_percent(percent) };
     JobSpec {
         model: 0,
@@ -142,7 +142,7 @@ fn metrics() -> SegmentMetrics {
     SegmentMetrics { tokens: 10, ..Default::default() }
 }
 
-fn commit(provider: &str, segments: core::ops::Range<u32>) {
+pub(super) fn commit(provider: &str, segments: core::ops::Range<u32>) {
     for segment in segments {
         let commitment = SegmentCommitment {
             state_root: root(segment),
@@ -180,7 +180,7 @@ fn vote(provider: &str, segment: u32, is_match: bool) {
 }
 
 /// Draws a milestone's audit with randomness from after its commitment and gives the segment.
-fn draw(milestone: u32) -> u32 {
+pub(super) fn draw(milestone: u32) -> u32 {
     System::set_block_number(now() + 10);
     Sealed::<Runtime>::put((H256::repeat_byte(9), now()));
     assert_ok!(ProofOfTraining::draw_audits(signed("//Eve"), JOB, milestone));

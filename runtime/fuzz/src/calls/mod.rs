@@ -2,6 +2,7 @@
 //! bytes. A generator gives the call and who would make it; the runner may let somebody else try.
 
 mod election;
+mod emergency;
 mod escrow;
 mod others;
 mod proof;
@@ -106,13 +107,21 @@ pub static OWN: &[Operation] = &[
 ];
 
 /// Calls that only governance may make: root, here.
-pub static FOR_ROOT: &[&str] = &["ProviderStaking.cancel_slash", "ValidatorElection.set_inflation"];
+pub static FOR_ROOT: &[&str] = &[
+    "ProviderStaking.cancel_slash",
+    "ValidatorElection.set_inflation",
+    "SafeMode.force_enter",
+    "SafeMode.force_extend",
+    "SafeMode.force_exit",
+    "TxPause.pause",
+    "TxPause.unpause",
+];
 
 /// Calls whose success needs more than a short scenario: a compensation is only owed to a funder that can't receive it,
 /// when its job is pruned, its account gone, and the slash still to be applied.
 pub static HARDLY_REACHED: &[&str] = &["ProviderStaking.claim_compensation"];
 
-/// Calls of other pallets that move money, wrap calls, or touch the session.
+/// Calls of other pallets that move money, wrap calls, touch the session, or stop other calls.
 pub static OTHERS: &[Operation] = &[
     call("Balances", "transfer_allow_death", others::transfer_allow_death),
     call("Balances", "transfer_keep_alive", others::transfer_keep_alive),
@@ -125,6 +134,11 @@ pub static OTHERS: &[Operation] = &[
     call("Proxy", "proxy", others::proxy),
     call("Session", "set_keys", others::set_keys),
     call("Session", "purge_keys", others::purge_keys),
+    call("SafeMode", "force_enter", emergency::force_enter),
+    call("SafeMode", "force_extend", emergency::force_extend),
+    call("SafeMode", "force_exit", emergency::force_exit),
+    call("TxPause", "pause", emergency::pause),
+    call("TxPause", "unpause", emergency::unpause),
 ];
 
 /// Stories.
@@ -143,6 +157,7 @@ pub static TEMPLATES: &[Operation] = &[
     template("redelegate_and_settle", templates::stake::redelegate_and_settle),
     template("income", templates::stake::income),
     template("model_comes_and_goes", templates::job::model_comes_and_goes),
+    template("safe_mode", templates::emergency::safe_mode),
 ];
 
 /// Time.

@@ -2,6 +2,7 @@
 //! record, a pool that is cleared away. A template looks at the state and does what its parties would do next; what
 //! happened before, and who interferes later, is the scenario's.
 
+pub mod emergency;
 pub mod job;
 pub mod money;
 pub mod stake;

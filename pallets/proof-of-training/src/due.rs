@@ -1,0 +1,15 @@
+//! What is due: a push that anyone may make, and that costs nothing if it does its work now.
+//!
+//! [`Call::draw_audits`] is for anyone, too, but has its price: whether a draw succeeds depends on all providers, which is
+//! too much to look at for nothing. The provider that waits for its money draws.
+
+use attune_primitives::JobId;
+
+use crate::*;
+
+impl<T: Config> Pallet<T> {
+    /// True if [`Call::enforce_audit_deadline`] would end the audit's stage now. It reads no more than the call does.
+    pub fn is_audit_deadline_due(job: JobId, segment: u32) -> bool {
+        Self::audit_past_deadline(job, segment).is_ok()
+    }
+}

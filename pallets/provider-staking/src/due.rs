@@ -1,0 +1,29 @@
+//! What is due: pushes that anyone may make, and that cost nothing if they do their work now.
+//!
+//! One idea: a push is free exactly when it succeeds, and its success ends what made it due. A second copy finds nothing
+//! due and is charged. Each answer reads no more than the call reads anyway, so the calls' weights hold it.
+
+use crate::*;
+
+impl<T: Config> Pallet<T> {
+    /// True if [`Call::apply_slash`] would apply the slash now.
+    pub fn is_slash_due(provider: &T::AccountId, slash: SlashId) -> bool {
+        PendingSlashes::<T>::get(provider, slash).is_some_and(|slash| Self::now() >= slash.apply_at)
+    }
+
+    /// True if [`Call::settle_lien`] would charge the delegation or end its lien now.
+    pub fn is_lien_due(provider: &T::AccountId, delegator: &T::AccountId) -> bool {
+        let lien = Delegations::<T>::get(provider, delegator).and_then(|delegation| delegation.lien);
+        lien.is_some_and(|lien| {
+            Pools::<T>::get(&lien.from).is_some_and(|old| {
+                let is_over = Self::now() >= lien.until && old.pending_slashes == 0;
+                is_over || old.survival < lien.survival
+            })
+        })
+    }
+
+    /// True if [`Call::deregister`] would delete the provider now.
+    pub fn is_deregistration_due(provider: &T::AccountId) -> bool {
+        Self::deregistrable(provider).is_ok()
+    }
+}

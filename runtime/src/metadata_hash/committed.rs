@@ -1,0 +1,1 @@
+sp_core::hex2array!("2fe66b33ad512beab841f46c20b385a3c6b25aa8c59da8ad3a5cc4854fd3fee5")
