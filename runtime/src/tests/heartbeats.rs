@@ -71,15 +71,17 @@ fn a_worker_answers_with_a_transaction_that_nobody_signs_and_nobody_pays() {
         // The first block of an epoch, which comes next, takes no transactions: elections fill it.
         blocks(1);
         let operator = account("//Provider1//operator");
-        let money = || [&provider, &operator].map(Balances::free_balance);
-        let before = (money(), System::account_nonce(&operator));
+        let account_of = |who: &AccountId| (Balances::free_balance(who), System::account_nonce(who));
+        let (worker, stash) = (account_of(&operator), account_of(&provider));
         let beat = heartbeat(&provider, "//Provider1//operator", period);
         let valid = validate(&beat).expect("the provider is asked");
         assert_eq!(valid.longevity, u64::from(EPOCH - 2), "from the next block on");
         assert!(valid.propagate);
         block_with(core::slice::from_ref(&beat));
         assert_eq!(answered_and_missed(&provider), (1, 0));
-        assert_eq!((money(), System::account_nonce(&operator)), before);
+        assert_eq!(account_of(&operator), worker);
+        let (money, nonce) = account_of(&provider);
+        assert!(money >= stash.0 && nonce == stash.1, "it earns for its blocks, and pays nothing");
         assert_eq!(ProviderStaking::due_period(&provider), None);
         assert_eq!(validate(&beat), Err(InvalidTransaction::Stale.into()), "it can't be sent again");
         blocks(2 * EPOCH);
