@@ -440,8 +440,8 @@ mod benchmarks {
         let (_, period) = asked::<T>();
         let next = period.saturating_add(1);
         Sweeping::<T>::mutate(|slot| {
-            if let Some(sweep) = slot.as_mut() {
-                sweep.cursor = Some(account("provider", 0, 0));
+            if let Some(search) = slot.as_mut() {
+                search.cursor = Some(account("provider", 0, 0));
             }
         });
         System::<T>::set_block_number(next.saturating_mul(T::HeartbeatPeriod::get()).into());
@@ -450,7 +450,7 @@ mod benchmarks {
             Pallet::<T>::turn_period();
         }
         assert_eq!(CurrentPeriod::<T>::get().map(|running| running.number), Some(next));
-        assert_eq!(Sweeping::<T>::get().map(|sweep| sweep.period.number), Some(period));
+        assert_eq!(Sweeping::<T>::get().map(|search| search.period.number), Some(period));
     }
 
     #[benchmark]
@@ -463,8 +463,8 @@ mod benchmarks {
         let cursor = ids.last().cloned();
         ProviderIds::<T>::put(frame_support::BoundedVec::truncate_from(ids));
         Sweeping::<T>::mutate(|slot| {
-            if let Some(sweep) = slot.as_mut() {
-                sweep.cursor = cursor;
+            if let Some(search) = slot.as_mut() {
+                search.cursor = cursor;
             }
         });
         #[block]
