@@ -10,7 +10,7 @@ use frame_support::{
 };
 use sp_arithmetic::Permill;
 
-use super::heartbeats::register_many;
+use super::absence::register_many;
 use crate::{
     migrations::v2::{AddHeartbeats, OldProvider},
     mock::*,

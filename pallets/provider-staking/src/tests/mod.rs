@@ -1,5 +1,6 @@
 //! The rules of the crate's documentation, one test each.
 
+mod absence;
 mod adversarial;
 mod commission;
 mod heartbeats;
