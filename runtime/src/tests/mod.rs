@@ -5,6 +5,7 @@ mod emergency;
 mod feeless;
 mod fees;
 mod genesis;
+mod heartbeats;
 mod jobs;
 mod metadata;
 mod randomness;

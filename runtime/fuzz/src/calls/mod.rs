@@ -80,6 +80,7 @@ pub static OWN: &[Operation] = &[
     call("ProviderStaking", "compound", staking::compound),
     call("ProviderStaking", "chill", staking::chill),
     call("ProviderStaking", "unchill", staking::unchill),
+    call("ProviderStaking", "heartbeat", staking::heartbeat),
     call("JobEscrow", "create_job", escrow::create_job),
     call("JobEscrow", "accept_job", escrow::accept_job),
     call("JobEscrow", "start_job", escrow::start_job),
@@ -116,6 +117,9 @@ pub static FOR_ROOT: &[&str] = &[
     "TxPause.pause",
     "TxPause.unpause",
 ];
+
+/// Calls that nobody signs: general transactions, which carry in themselves what authorises them.
+pub static AUTHORISED: &[&str] = &["ProviderStaking.heartbeat"];
 
 /// Calls whose success needs more than a short scenario: a compensation is only owed to a funder that can't receive it,
 /// when its job is pruned, its account gone, and the slash still to be applied.
