@@ -170,7 +170,6 @@ pub(crate) fn measure(delegators: &[u32], jobs: &[u32]) -> Result<Value> {
     let by_delegators = series("delegators", delegators, |many| (many, FEW))?;
     let by_jobs = series("live jobs", jobs, |many| (FEW, many))?;
     Ok(json!({
-        "machine": crate::machine(),
         "repetitions": REPETITIONS,
         "by_delegators": by_delegators,
         "by_jobs": by_jobs,

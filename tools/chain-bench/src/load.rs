@@ -53,7 +53,7 @@ pub(crate) fn profile() -> ProviderProfile {
 }
 
 /// A job of as many milestones as there may be, with a theme of usual length.
-pub(crate) fn job(model: u32) -> JobSpec<AccountId> {
+pub(crate) fn job<Account>(model: u32) -> JobSpec<Account> {
     let share = Permill::from_parts(1_000_000 / MAX_MILESTONES);
     JobSpec {
         model,
