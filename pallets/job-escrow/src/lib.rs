@@ -650,7 +650,9 @@ pub mod pallet {
         /// # Errors
         /// `UnknownJob`, `DeadlineNotOver`, `NotAllowedInState`; or the record can't be written.
         #[pallet::call_index(5)]
-        #[pallet::weight(T::WeightInfo::enforce_deadline().max(T::WeightInfo::end_bidding()))]
+        #[pallet::weight(T::WeightInfo::enforce_deadline()
+            .max(T::WeightInfo::miss_milestone())
+            .max(T::WeightInfo::end_bidding()))]
         pub fn enforce_deadline(origin: OriginFor<T>, job: JobId) -> DispatchResult {
             ensure_signed(origin)?;
             Self::do_enforce_deadline(job)

@@ -649,7 +649,7 @@ pub mod pallet {
         /// `UnknownJob`, `JobNotLive`, `NotDrawn`, `WrongStage`, `TooLate`, `NotOperator`, `NotAuditor`,
         /// `AlreadyRevealed`, `VerdictDiffers`.
         #[pallet::call_index(7)]
-        #[pallet::weight(T::WeightInfo::reveal_verdict())]
+        #[pallet::weight(T::WeightInfo::reveal_verdict().max(T::WeightInfo::draw_committee()))]
         pub fn reveal_verdict(
             origin: OriginFor<T>,
             job: JobId,
@@ -666,7 +666,7 @@ pub mod pallet {
         /// # Errors
         /// `UnknownJob`, `JobNotLive`, `NotDrawn`, `WrongStage`, `TooEarly`.
         #[pallet::call_index(8)]
-        #[pallet::weight(T::WeightInfo::enforce_audit_deadline())]
+        #[pallet::weight(T::WeightInfo::enforce_audit_deadline().max(T::WeightInfo::redraw_auditors()))]
         pub fn enforce_audit_deadline(origin: OriginFor<T>, job: JobId, segment: u32) -> DispatchResult {
             ensure_signed(origin)?;
             Self::do_enforce_audit_deadline(job, segment)
