@@ -17,8 +17,8 @@ const PICOS_PER_MICRO: f64 = 1e6;
 /// The part of a slot in which a node builds (`PROPOSAL_PART_OF_SLOT` of our node), what the slot worker gives the
 /// proposer of it, and what the proposer gives to transactions.
 const BUILDING_PART: f64 = 0.5 * 0.98 * 0.9;
-/// The part of that time in which the proposer goes on trying transactions that don't fit: a full block takes it in any
-/// case.
+/// The part of that time in which the proposer of a full block goes on trying whether a transaction still fits: what it
+/// takes to build one says little about what it takes to execute one.
 const SOFT_PART: f64 = 0.5;
 
 /// The ceiling in the design: 6 s blocks, 2 s of execution, three quarters of it for ordinary transactions, and of a
@@ -293,7 +293,7 @@ impl Window {
             "length_fill": Spread::json(self.length_fill()),
             "proposal_ms": Spread::json(self.proposals()),
             "proposal_deadline_ms": self.building_millis(),
-            "proposal_ms_of_a_full_block_at_least": self.building_millis() * SOFT_PART,
+            "proposal_ms_in_which_a_full_block_is_tried_on": self.building_millis() * SOFT_PART,
             "import_ms_mean": self.import_millis,
             "ends": self.ends(),
             "transaction": {
@@ -366,7 +366,7 @@ impl Window {
             (
                 "building a block",
                 format!(
-                    "{}; deadline {:.0} ms, a full block takes {:.0} ms at least",
+                    "{}; deadline {:.0} ms; a full block is tried on for up to {:.0} ms",
                     spread(self.proposals(), " ms", 0),
                     self.building_millis(),
                     self.building_millis() * SOFT_PART
@@ -446,7 +446,7 @@ impl Ceiling {
                 format!("in our blocks of {slot} s, with {ours} s for ordinary transactions"),
                 self.per_second(whole, ours, slot),
             ),
-            (format!("without the first block of each epoch of {epoch}, which takes none"), sustained),
+            (format!("without the first block of each epoch of {epoch} slots, which takes none"), sustained),
         ]
     }
 
