@@ -81,7 +81,7 @@ pub(crate) fn measure(options: &Options) -> Result<Value> {
         tokio::select! {
             outcome = on(&network, options) => outcome,
             // The network is stopped below, as after any other error.
-            _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+            () = interruption() => bail!("interrupted"),
         }
     });
     say("stopping the network");
@@ -89,6 +89,19 @@ pub(crate) fn measure(options: &Options) -> Result<Value> {
     let figures = outcome?;
     stopped?;
     Ok(figures)
+}
+
+/// Resolves at the first SIGINT or SIGTERM.
+async fn interruption() {
+    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    match terminate {
+        Ok(mut terminate) => tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        },
+        // Without a handler a SIGTERM ends the program, as it would anyway.
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
 }
 
 async fn on(network: &Network, options: &Options) -> Result<Value> {
