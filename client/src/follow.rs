@@ -449,48 +449,15 @@ pub fn require_result(job: &JobInfo) -> Result<()> {
 pub(crate) mod tests {
     use super::*;
     use attune_chain_client::types::{AssignmentInfo, PaidTranche, Spec};
-    use attune_primitives::job::*;
+    use attune_primitives::{job::*, testing};
     use money::ATT;
     use sp_arithmetic::Permill;
 
     /// A job of two milestones in a state, of an account that pays for itself.
     pub(crate) fn job(state: JobState) -> JobInfo {
         let half = Milestone { segments: 2, share: Permill::from_percent(50) };
-        let spec: Spec = JobSpec {
-            model: 0,
-            data: DataSpec {
-                root: H256([1; 32]),
-                bytes: 1,
-                tokens: 1,
-                rows: 1,
-                held_out_rows: 1,
-                sequence_length: 1,
-            },
-            method: Method::Lora { rank: 1, alpha: 1, rank_stabilised: false },
-            hyper: HyperParameters {
-                learning_rate_nano: 1,
-                schedule: Schedule::Constant,
-                warmup_steps: 0,
-                micro_batch_rows: 1,
-                gradient_accumulation: 1,
-                max_gradient_norm_micro: 0,
-                weight_decay_micro: 0,
-                beta1_micro: 0,
-                beta2_micro: 0,
-                epsilon_pico: 1,
-            },
-            mode: ArithmeticMode::Exact { version: 1, base: BaseFormat::W8 },
-            engine_version: 1,
-            seed: 0,
-            steps_per_segment: 1,
-            milestones: vec![half, half].try_into().unwrap(),
-            assurance: Assurance { samples: 1, auditors: 1 },
-            theme: Theme::default(),
-            max_price: 10 * ATT,
-            audit_fee: 1,
-            timing: JobTiming { bidding_blocks: 0, open_blocks: 1, start_blocks: 1, milestone_blocks: 1 },
-            provider: None,
-        };
+        let mut spec: Spec = testing::job_spec([half, half]);
+        spec.max_price = 10 * ATT;
         JobInfo {
             id: 3,
             customer: AccountId::from([1; 32]),

@@ -13,6 +13,7 @@
 //! * [`odds`] - how likely a cheat is caught, and the bond that makes cheating not pay.
 //! * [`hashing`], [`merkle`], [`trace`], [`permutation`] - the hashes that the chain checks, and the data order.
 //! * [`traits`] - how the pallets reach each other.
+//! * [`testing`] - a job for tests and benchmarks.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
@@ -26,6 +27,7 @@ pub mod odds;
 pub mod permutation;
 pub mod proof;
 pub mod provider;
+pub mod testing;
 pub mod trace;
 #[cfg(feature = "pallet-traits")]
 pub mod traits;

@@ -19,6 +19,7 @@ use frame_support::{
     BoundedVec,
 };
 use pallet_proof_of_training::types::{Audit, Draw, ModelInfo, Round, Slot, Stage, TrainingResult};
+use pallet_provider_staking::MAX_PENDING_SLASHES;
 use sp_core::{crypto::KeyTypeId, sr25519};
 use sp_io::crypto::{sr25519_generate, sr25519_sign};
 use sp_runtime::{
@@ -27,8 +28,11 @@ use sp_runtime::{
 };
 
 use crate::{
-    audit_randomness::Sealed, configs::windows::MaxPhaseBlocks, units::ATT, AccountId, Balance, Balances,
-    JobEscrow, ProofOfTraining, ProviderStaking, Runtime, RuntimeOrigin, Signature, System,
+    audit_randomness::Sealed,
+    configs::windows::{MaxPhaseBlocks, SlashDelay},
+    units::ATT,
+    AccountId, Balance, Balances, JobEscrow, ProofOfTraining, ProviderStaking, Runtime, RuntimeOrigin,
+    Signature, System,
 };
 
 frame_benchmarking::define_benchmarks!(
@@ -106,6 +110,13 @@ impl pallet_provider_staking::benchmarking::BenchmarkHelper<AccountId, Signature
 
     fn sign(message: &[u8]) -> Signature {
         sr25519_sign(KEYS, &host_key(), message).expect("the host has just made the key; qed").into()
+    }
+}
+
+/// Books slashes of a millionth of its pool until no further one of `provider` would wait.
+fn fill_slashes(provider: &AccountId) {
+    for _ in 0..MAX_PENDING_SLASHES {
+        ProviderStaking::slash_for_offence(provider, Permill::from_parts(1), None);
     }
 }
 
@@ -198,6 +209,10 @@ impl pallet_job_escrow::benchmarking::BenchmarkHelper<AccountId> for Neighbours 
         pallet_proof_of_training::Results::<Runtime>::insert(job, result);
     }
 
+    fn fill_slashes(provider: &AccountId) {
+        fill_slashes(provider);
+    }
+
     fn set_block(block: BlockNumber) {
         set_block_number(block);
     }
@@ -212,7 +227,29 @@ impl pallet_proof_of_training::benchmarking::BenchmarkHelper<AccountId> for Neig
         register_all(class)
     }
 
-    /// The times and the fee that `spec` names give way to this runtime's bounds: they decide nothing about the cost.
+    fn ruin_all_but(spared: &[AccountId]) {
+        let all = pallet_provider_staking::ProviderIds::<Runtime>::get();
+        let ruined: Vec<_> = all.into_iter().filter(|provider| !spared.contains(provider)).collect();
+        for provider in &ruined {
+            ProviderStaking::slash_for_offence(provider, Permill::one(), None);
+        }
+        set_block_number(System::block_number().saturating_add(SlashDelay::get()));
+        for provider in &ruined {
+            let slashes = pallet_provider_staking::PendingSlashes::<Runtime>::iter_key_prefix(provider);
+            for slash in slashes.collect::<Vec<_>>() {
+                let anyone = RuntimeOrigin::signed(provider.clone());
+                ProviderStaking::apply_slash(anyone, provider.clone(), slash)
+                    .expect("the slash is booked and its delay over; qed");
+            }
+        }
+    }
+
+    fn fill_slashes(provider: &AccountId) {
+        fill_slashes(provider);
+    }
+
+    /// The times and the fee that `spec` names give way to this runtime's bounds: they decide nothing about the cost. The
+    /// price is such that a slash of the bond moves the provider in the list of candidates.
     fn running_job(customer: &AccountId, provider: &AccountId, mut spec: JobSpec<AccountId>) -> JobId {
         let longest = MaxPhaseBlocks::get();
         spec.timing = JobTiming {
@@ -222,6 +259,8 @@ impl pallet_proof_of_training::benchmarking::BenchmarkHelper<AccountId> for Neig
             milestone_blocks: longest,
         };
         spec.audit_fee = <<Runtime as pallet_job_escrow::Config>::MinAuditFee as Get<Balance>>::get();
+        spec.provider = Some(provider.clone());
+        spec.max_price = SELF_BOND.div_euclid(4);
         let price = spec.max_price;
         let job = pallet_job_escrow::NextJobId::<Runtime>::get();
         let operator = ProviderStaking::provider(provider).expect("it is registered; qed").operator;
@@ -250,5 +289,28 @@ impl pallet_validator_election::benchmarking::BenchmarkHelper<AccountId> for Nei
         ProviderStaking::delegate(RuntimeOrigin::signed(delegator), provider.clone(), SELF_BOND)
             .expect("the provider is active and the delegator has the money; qed");
         provider
+    }
+    /// Its pool has every part that a slash reaches: self-bond and delegations, active and on their way out.
+    fn offender() -> AccountId {
+        // Others stand before and behind it in the list of candidates.
+        register_all(&longest());
+        let (provider, delegator) = (account("provider", 1), account("delegator", 0));
+        fund(&delegator);
+        let origin = RuntimeOrigin::signed(delegator.clone());
+        let own = RuntimeOrigin::signed(provider.clone());
+        ProviderStaking::delegate(origin.clone(), provider.clone(), SELF_BOND)
+            .and_then(|()| {
+                let delegation = pallet_provider_staking::Delegations::<Runtime>::get(&provider, &delegator);
+                let shares = delegation.map(|delegation| delegation.shares).unwrap_or_default();
+                ProviderStaking::undelegate(origin, provider.clone(), shares.div_euclid(2))
+            })
+            .and_then(|()| ProviderStaking::unbond_self(own, SELF_BOND.div_euclid(2)))
+            .expect("the provider is active, and both have what they move; qed");
+        fill_slashes(&provider);
+        provider
+    }
+
+    fn fund(who: &AccountId) {
+        fund(who);
     }
 }

@@ -1,17 +1,16 @@
 //! A benchmark for each call, on its longest path: the most milestones and bids, a sponsor that pays, and where a call can end
-//! a job, it does. Deadlines end in two different ways, so that there are two: [`Call::enforce_deadline`] finalizes a job with
-//! its record, and `end_bidding` tries every bid but the last in vain.
+//! a job, it does, with all that proof-of-training keeps of it. Deadlines end in three different ways, so that there are
+//! three, of which the call's weight is the largest: [`Call::enforce_deadline`] finalizes a job with its record,
+//! `miss_milestone` ends it with a slash that acts at once, and `end_bidding` tries every bid but the last in vain.
 
 use alloc::{vec, vec::Vec};
 
 use attune_primitives::{
-    job::{
-        ArithmeticMode, Assurance, BaseFormat, DataSpec, HyperParameters, JobSpec, JobTiming, Method,
-        Milestone, Schedule, MAX_MILESTONES,
-    },
-    machine::JobState,
+    job::{Assurance, JobSpec, Milestone, MAX_MILESTONES},
+    machine::{Failure, JobState},
+    testing,
     traits::JobEscrow,
-    Balance, BlockNumber, JobId, ModelId, H256,
+    Balance, BlockNumber, JobId, ModelId,
 };
 use frame_benchmarking::v2::*;
 use frame_support::{traits::Get, BoundedVec};
@@ -33,6 +32,8 @@ pub trait BenchmarkHelper<AccountId> {
     fn deactivate(provider: &AccountId);
     /// Fills what proof-of-training keeps of `job`, all of whose milestones are committed, to its bounds, with a result.
     fn fill_proofs(job: JobId);
+    /// Fills the queue of slashes of `provider`: another one acts at once.
+    fn fill_slashes(provider: &AccountId);
     /// Sets the block number.
     fn set_block(block: BlockNumber);
 }
@@ -56,42 +57,13 @@ fn max_price<T: Config>() -> Balance {
 
 fn spec<T: Config>(bidding_blocks: BlockNumber) -> JobSpec<T::AccountId> {
     let milestone = Milestone { segments: 8, share: Permill::from_parts(1_000_000 / MAX_MILESTONES) };
-    let milestones = vec![milestone; usize::try_from(MAX_MILESTONES).unwrap_or_default()];
-    JobSpec {
-        model: HelperOf::<T>::model(),
-        data: DataSpec {
-            root: H256::repeat_byte(1),
-            bytes: 1,
-            tokens: 1,
-            rows: 1,
-            held_out_rows: 0,
-            sequence_length: 1,
-        },
-        method: Method::Lora { rank: 1, alpha: 1, rank_stabilised: false },
-        hyper: HyperParameters {
-            learning_rate_nano: 1,
-            schedule: Schedule::Constant,
-            warmup_steps: 0,
-            micro_batch_rows: 1,
-            gradient_accumulation: 1,
-            max_gradient_norm_micro: 0,
-            weight_decay_micro: 0,
-            beta1_micro: 0,
-            beta2_micro: 0,
-            epsilon_pico: 1,
-        },
-        mode: ArithmeticMode::Exact { version: 1, base: BaseFormat::W8 },
-        engine_version: 1,
-        seed: 1,
-        steps_per_segment: 1,
-        milestones: BoundedVec::truncate_from(milestones),
-        assurance: Assurance { samples: 4, auditors: 4 },
-        theme: BoundedVec::truncate_from(vec![b't'; 64]),
-        max_price: max_price::<T>(),
-        audit_fee: T::MinAuditFee::get(),
-        timing: JobTiming { bidding_blocks, open_blocks: 100, start_blocks: 100, milestone_blocks: 100 },
-        provider: None,
-    }
+    let mut spec = testing::job_spec((0..MAX_MILESTONES).map(|_| milestone));
+    spec.model = HelperOf::<T>::model();
+    spec.assurance = Assurance { samples: 4, auditors: 4 };
+    spec.theme = BoundedVec::truncate_from(vec![b't'; 64]);
+    (spec.max_price, spec.audit_fee) = (max_price::<T>(), T::MinAuditFee::get());
+    spec.timing.bidding_blocks = bidding_blocks;
+    spec
 }
 
 impl<T: Config> Scene<T> {
@@ -144,6 +116,14 @@ impl<T: Config> Scene<T> {
         for milestone in 0..verified {
             <Pallet<T> as JobEscrow<_>>::milestone_verified(scene.job, milestone)?;
         }
+        Ok(scene)
+    }
+
+    /// The last milestone is open, all others are paid, and no other provider may go on after this one.
+    fn last_attempt(committed: u32) -> Result<Self, BenchmarkError> {
+        let scene = Self::running(committed, MAX_MILESTONES.saturating_sub(1))?;
+        HelperOf::<T>::fill_proofs(scene.job);
+        Jobs::<T>::mutate_extant(scene.job, |job| job.handovers = T::MaxHandovers::get());
         Ok(scene)
     }
 
@@ -202,12 +182,19 @@ mod benchmarks {
 
     #[benchmark]
     fn decline_job() -> Result<(), BenchmarkError> {
-        let scene = Scene::<T>::assigned()?;
+        // The first provider has done all milestones but one; the second, and last, gives the job back.
+        let scene = Scene::<T>::running(MAX_MILESTONES.saturating_sub(1), MAX_MILESTONES.saturating_sub(1))?;
+        HelperOf::<T>::fill_proofs(scene.job);
+        scene.pass_deadline()?;
+        Pallet::<T>::enforce_deadline(RawOrigin::Signed(scene.operator()).into(), scene.job)?;
+        let (_, second) = scene.providers.get(1).ok_or("there are several providers")?.clone();
+        Pallet::<T>::accept_job(RawOrigin::Signed(second.clone()).into(), scene.job, 1)?;
+        Jobs::<T>::mutate_extant(scene.job, |job| job.handovers = T::MaxHandovers::get());
 
         #[extrinsic_call]
-        _(RawOrigin::Signed(scene.operator()), scene.job);
+        _(RawOrigin::Signed(second), scene.job);
 
-        assert_eq!(scene.job()?.assignment, None);
+        assert_eq!(scene.job()?.state, JobState::Failed(Failure::InputsUnusable));
         Ok(())
     }
 
@@ -235,6 +222,19 @@ mod benchmarks {
         _(RawOrigin::Signed(scene.operator()), scene.job);
 
         assert_eq!(scene.job()?.state, JobState::Finalized);
+        Ok(())
+    }
+
+    #[benchmark]
+    fn miss_milestone() -> Result<(), BenchmarkError> {
+        let scene = Scene::<T>::last_attempt(MAX_MILESTONES)?;
+        HelperOf::<T>::fill_slashes(&scene.providers[0].0);
+        scene.pass_deadline()?;
+
+        #[extrinsic_call]
+        enforce_deadline(RawOrigin::Signed(scene.operator()), scene.job);
+
+        assert_eq!(scene.job()?.state, JobState::Failed(Failure::MissedMilestone));
         Ok(())
     }
 

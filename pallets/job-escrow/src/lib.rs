@@ -651,7 +651,9 @@ pub mod pallet {
         /// # Errors
         /// `UnknownJob`, `DeadlineNotOver`, `NotAllowedInState`; or the record can't be written.
         #[pallet::call_index(5)]
-        #[pallet::weight(T::WeightInfo::enforce_deadline().max(T::WeightInfo::end_bidding()))]
+        #[pallet::weight(T::WeightInfo::enforce_deadline()
+            .max(T::WeightInfo::miss_milestone())
+            .max(T::WeightInfo::end_bidding()))]
         #[pallet::feeless_if(|_: &OriginFor<T>, job: &JobId| -> bool { Pallet::<T>::is_deadline_due(*job) })]
         pub fn enforce_deadline(origin: OriginFor<T>, job: JobId) -> DispatchResult {
             ensure_signed(origin)?;

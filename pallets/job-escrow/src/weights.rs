@@ -14,12 +14,14 @@ pub trait WeightInfo {
     fn accept_job() -> Weight;
     /// [`crate::Call::start_job`].
     fn start_job() -> Weight;
-    /// [`crate::Call::decline_job`]: the job ends, or is handed over.
+    /// [`crate::Call::decline_job`]: the job ends after handovers, with the proofs of all milestones but one.
     fn decline_job() -> Weight;
     /// [`crate::Call::cancel_job`]: a running job ends with a fee.
     fn cancel_job() -> Weight;
     /// [`crate::Call::enforce_deadline`]: the job is final, and its record is written.
     fn enforce_deadline() -> Weight;
+    /// [`crate::Call::enforce_deadline`]: a milestone was missed, and the slash acts at once.
+    fn miss_milestone() -> Weight;
     /// [`crate::Call::enforce_deadline`]: a bidding window is over, and every bid but the last is tried in vain.
     fn end_bidding() -> Weight;
     /// [`crate::Call::claim_owed`].
@@ -73,6 +75,11 @@ impl WeightInfo for () {
     }
     fn enforce_deadline() -> Weight {
         by_hand(CLOSING.0, CLOSING.1)
+    }
+    // A slash that acts at once: pool, slash, its two counters, accounts and holds of pool and funder, and the list of
+    // candidates.
+    fn miss_milestone() -> Weight {
+        by_hand(CLOSING.0.saturating_add(18), CLOSING.1.saturating_add(15))
     }
     fn end_bidding() -> Weight {
         by_hand(BID.saturating_mul(BIDS).saturating_add(RANKING).saturating_add(10), 8)

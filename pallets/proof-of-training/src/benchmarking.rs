@@ -1,26 +1,32 @@
 //! A benchmark for each call, on its longest path: the most segments, samples, auditors and providers; where a call can
-//! end a job, it does.
+//! end a job, it does. Where it is not plain which of two paths costs more, each has its benchmark, and the call's weight
+//! is the larger one: [`Call::reveal_verdict`] may draw a committee (`draw_committee`), and
+//! [`Call::enforce_audit_deadline`] further auditors (`redraw_auditors`), from the largest registry.
+//!
+//! The costliest end of an audit reads that registry in vain: whoever is left has lost its self-bond and takes no work, so
+//! that nobody can be drawn, and those who answered decide at once. The job is not handed over but closed, and the slash
+//! finds the provider's queue of slashes full, so that it acts at once.
 
 use alloc::{vec, vec::Vec};
 
 use attune_primitives::{
     job::{
-        ArithmeticMode, Assurance, DataSpec, ExecutionClass, HyperParameters, JobSpec, JobTiming, Method,
-        Milestone, Schedule, MAX_AUDITORS, MAX_MILESTONES, MAX_SAMPLES, MAX_SEGMENTS,
+        ArithmeticMode, Assurance, ExecutionClass, JobSpec, Milestone, MAX_AUDITORS, MAX_MILESTONES,
+        MAX_SAMPLES, MAX_SEGMENTS,
     },
     proof::{
         AuditEntry, SegmentCommitment, SegmentMetrics, TrainingRecord, Tranche, Verdict, MAX_AUDIT_ENTRIES,
     },
     provider::Hardware,
-    trace, BlockNumber, JobId, H256,
+    testing, trace, BlockNumber, JobId, H256,
 };
 use frame_benchmarking::v2::*;
-use frame_support::BoundedVec;
+use frame_support::{traits::Get, BoundedVec};
 use frame_system::RawOrigin;
 use sp_runtime::Permill;
 
 use crate::{
-    types::{ModelInfo, Stage},
+    types::{ModelInfo, Round, Stage},
     Audits, Call, Config, Draws, Models, Pallet, Records,
 };
 
@@ -30,7 +36,11 @@ pub trait BenchmarkHelper<AccountId> {
     fn fund(who: &AccountId);
     /// Registers as many active providers of `class` as there may be, and gives each with its operator.
     fn fill_providers(class: &ExecutionClass) -> Vec<(AccountId, AccountId)>;
-    /// A running job of `customer`, assigned to `provider`, with its money on hold.
+    /// Takes the stake of all providers but `spared`: they are looked up still, with their pools, but never drawn.
+    fn ruin_all_but(spared: &[AccountId]);
+    /// Fills the queue of slashes of `provider`: another one acts at once.
+    fn fill_slashes(provider: &AccountId);
+    /// A running job of `customer`, who chose `provider` for it, with its money on hold.
     fn running_job(customer: &AccountId, provider: &AccountId, spec: JobSpec<AccountId>) -> JobId;
     /// Makes the latest randomness `randomness`, from an epoch that began at `epoch_start`.
     fn set_randomness(randomness: H256, epoch_start: BlockNumber);
@@ -77,52 +87,20 @@ const WIDE: Shape = Shape { milestones: 8, auditors: MAX_AUDITORS };
 const LONG: Shape = Shape { milestones: MAX_MILESTONES, auditors: 2 };
 
 fn spec<AccountId>(shape: Shape) -> JobSpec<AccountId> {
-    JobSpec {
-        model: 0,
-        data: DataSpec {
-            root: H256::repeat_byte(3),
-            bytes: 1,
-            tokens: 1,
-            rows: 1,
-            held_out_rows: 1,
-            sequence_length: 1,
-        },
-        method: Method::Lora { rank: 1, alpha: 1, rank_stabilised: false },
-        hyper: HyperParameters {
-            learning_rate_nano: 1,
-            schedule: Schedule::Constant,
-            warmup_steps: 0,
-            micro_batch_rows: 1,
-            gradient_accumulation: 1,
-            max_gradient_norm_micro: 0,
-            weight_decay_micro: 0,
-            beta1_micro: 0,
-            beta2_micro: 0,
-            epsilon_pico: 1,
-        },
-        mode: ArithmeticMode::ClassExact { class: class() },
-        engine_version: 1,
-        seed: 1,
-        steps_per_segment: 1,
-        milestones: BoundedVec::truncate_from(vec![
-            Milestone {
-                segments: MAX_SEGMENTS.div_euclid(shape.milestones),
-                share: Permill::from_parts(1_000_000u32.div_euclid(shape.milestones)),
-            };
-            usize::try_from(shape.milestones).unwrap_or_default()
-        ]),
-        assurance: Assurance { samples: MAX_SAMPLES, auditors: shape.auditors },
-        theme: BoundedVec::truncate_from(vec![b't'; 64]),
-        max_price: 1_000_000_000_000,
-        audit_fee: 1_000_000_000,
-        timing: JobTiming {
-            bidding_blocks: 0,
-            open_blocks: 1_000_000,
-            start_blocks: 1_000_000,
-            milestone_blocks: 1_000_000,
-        },
-        provider: None,
-    }
+    let milestone = Milestone {
+        segments: MAX_SEGMENTS.div_euclid(shape.milestones),
+        share: Permill::from_parts(1_000_000u32.div_euclid(shape.milestones)),
+    };
+    let mut spec = testing::job_spec((0..shape.milestones).map(|_| milestone));
+    spec.data.held_out_rows = 1;
+    spec.mode = ArithmeticMode::ClassExact { class: class() };
+    spec.assurance = Assurance { samples: MAX_SAMPLES, auditors: shape.auditors };
+    spec.theme = BoundedVec::truncate_from(vec![b't'; 64]);
+    spec.max_price = 1_000_000_000_000;
+    spec.audit_fee = 1_000_000_000;
+    (spec.timing.open_blocks, spec.timing.start_blocks) = (1_000_000, 1_000_000);
+    spec.timing.milestone_blocks = 1_000_000;
+    spec
 }
 
 const NONCE: [u8; 32] = [4; 32];
@@ -146,12 +124,24 @@ fn commitment() -> SegmentCommitment {
 impl<T: Config> Scene<T> {
     /// A running job with `segments` committed.
     fn committed(segments: u32, shape: Shape) -> Result<Self, BenchmarkError> {
+        Self::committed_among(None, segments, shape)
+    }
+
+    /// The same where no more than `eligible` providers can be drawn, if that is given.
+    fn committed_among(eligible: Option<u32>, segments: u32, shape: Shape) -> Result<Self, BenchmarkError> {
         HelperOf::<T>::set_block(1);
         let customer: T::AccountId = account("customer", 0, 0);
         HelperOf::<T>::fund(&customer);
         Pallet::<T>::register_model(RawOrigin::Signed(customer.clone()).into(), model_info())?;
-        let providers = HelperOf::<T>::fill_providers(&class());
+        let mut providers = HelperOf::<T>::fill_providers(&class());
+        // Between two others wherever providers stand in an order.
+        providers.swap(0, 1);
         let trainer = providers.first().ok_or("the helper registers providers")?.clone();
+        if let Some(eligible) = eligible {
+            let spared = usize::try_from(eligible).unwrap_or(usize::MAX).saturating_add(1);
+            let spared: Vec<_> = providers.iter().take(spared).map(|(id, _)| id.clone()).collect();
+            HelperOf::<T>::ruin_all_but(&spared);
+        }
         let job = HelperOf::<T>::running_job(&customer, &trainer.0, spec(shape));
         for segment in 0..segments {
             let origin = RawOrigin::Signed(trainer.1.clone()).into();
@@ -161,8 +151,8 @@ impl<T: Config> Scene<T> {
     }
 
     /// The same with all segments committed and randomness to draw with.
-    fn drawable(shape: Shape) -> Result<Self, BenchmarkError> {
-        let scene = Self::committed(MAX_SEGMENTS, shape)?;
+    fn drawable(eligible: Option<u32>, shape: Shape) -> Result<Self, BenchmarkError> {
+        let scene = Self::committed_among(eligible, MAX_SEGMENTS, shape)?;
         let start = 1_000;
         HelperOf::<T>::set_block(start);
         HelperOf::<T>::set_randomness(H256::repeat_byte(9), start);
@@ -170,30 +160,37 @@ impl<T: Config> Scene<T> {
     }
 
     /// The same with the audits drawn, and the first drawn segment.
-    fn drawn(shape: Shape) -> Result<(Self, u32), BenchmarkError> {
-        let scene = Self::drawable(shape)?;
+    fn drawn(eligible: Option<u32>, shape: Shape) -> Result<(Self, u32), BenchmarkError> {
+        let scene = Self::drawable(eligible, shape)?;
         Pallet::<T>::draw_audits(RawOrigin::Signed(scene.trainer()).into(), scene.job, 0)?;
         let draw = Draws::<T>::get(scene.job, 0).ok_or("the milestone is drawn")?;
         let segment = *draw.segments.first().ok_or("a segment is drawn")?;
         Ok((scene, segment))
     }
 
-    /// The same with the other milestones drawn, too, in the committee's round, with all committed and all but the last
-    /// revealed, everyone against: all audits go with the job.
-    fn nearly_decided() -> Result<(Self, u32), BenchmarkError> {
-        let (scene, segment) = Self::drawn(LONG)?;
+    /// The same with the other milestones drawn, too: all audits go with the job. The first round of the segment waits
+    /// for one more verdict, all before it against; a slash acts at once.
+    fn nearly_disputed(eligible: u32) -> Result<(Self, u32), BenchmarkError> {
+        let (scene, segment) = Self::drawn(Some(eligible), LONG)?;
         for milestone in 1..MAX_MILESTONES {
             Pallet::<T>::draw_audits(RawOrigin::Signed(scene.trainer()).into(), scene.job, milestone)?;
         }
-        let first = scene.waiting(segment);
-        scene.commit(segment, &first)?;
-        scene.open(segment)?;
-        scene.reveal(segment, &first)?;
-        let committee = scene.waiting(segment);
-        scene.commit(segment, &committee)?;
-        let (_, others) = committee.split_last().ok_or("the committee has members")?;
-        scene.reveal(segment, others)?;
+        scene.all_but_one_reveal(segment)?;
+        HelperOf::<T>::fill_slashes(&scene.providers[0].0);
         Ok((scene, segment))
+    }
+
+    /// Those whom the round waits for commit, the trace is opened if it is not, and all but the last reveal.
+    fn all_but_one_reveal(&self, segment: u32) -> Result<(), BenchmarkError> {
+        let auditors = self.waiting(segment);
+        self.commit(segment, &auditors)?;
+        self.open(segment)?;
+        let (_, others) = auditors.split_last().ok_or("auditors are drawn")?;
+        self.reveal(segment, others)
+    }
+
+    fn last_waiting(&self, segment: u32) -> Result<T::AccountId, BenchmarkError> {
+        Ok(self.waiting(segment).pop().ok_or("auditors are drawn")?)
     }
 
     fn trainer(&self) -> T::AccountId {
@@ -287,7 +284,7 @@ mod benchmarks {
 
     #[benchmark]
     fn draw_audits() -> Result<(), BenchmarkError> {
-        let scene = Scene::<T>::drawable(WIDE)?;
+        let scene = Scene::<T>::drawable(None, WIDE)?;
 
         #[extrinsic_call]
         _(RawOrigin::Signed(scene.trainer()), scene.job, 0);
@@ -298,7 +295,7 @@ mod benchmarks {
 
     #[benchmark]
     fn commit_verdict() -> Result<(), BenchmarkError> {
-        let (scene, segment) = Scene::<T>::drawn(WIDE)?;
+        let (scene, segment) = Scene::<T>::drawn(None, WIDE)?;
         let auditors = scene.waiting(segment);
         let (last, others) = auditors.split_last().ok_or("auditors are drawn")?;
         scene.commit(segment, others)?;
@@ -314,7 +311,7 @@ mod benchmarks {
 
     #[benchmark]
     fn open_trace() -> Result<(), BenchmarkError> {
-        let (scene, segment) = Scene::<T>::drawn(WIDE)?;
+        let (scene, segment) = Scene::<T>::drawn(None, WIDE)?;
         scene.commit(segment, &scene.waiting(segment))?;
 
         #[extrinsic_call]
@@ -327,8 +324,9 @@ mod benchmarks {
 
     #[benchmark]
     fn reveal_verdict() -> Result<(), BenchmarkError> {
-        let (scene, segment) = Scene::<T>::nearly_decided()?;
-        let last = scene.waiting(segment).pop().ok_or("the committee has members")?;
+        // Nobody is left for a committee: the verdict condemns at once.
+        let (scene, segment) = Scene::<T>::nearly_disputed(LONG.auditors.into())?;
+        let last = scene.last_waiting(segment)?;
         let operator = scene.operator(&last);
 
         #[extrinsic_call]
@@ -339,15 +337,51 @@ mod benchmarks {
     }
 
     #[benchmark]
-    fn enforce_audit_deadline() -> Result<(), BenchmarkError> {
-        let (scene, segment) = Scene::<T>::nearly_decided()?;
+    fn draw_committee() -> Result<(), BenchmarkError> {
+        let (scene, segment) = Scene::<T>::drawn(None, WIDE)?;
+        scene.all_but_one_reveal(segment)?;
+        let last = scene.last_waiting(segment)?;
+        let operator = scene.operator(&last);
+
+        #[extrinsic_call]
+        reveal_verdict(RawOrigin::Signed(operator), scene.job, segment, H256::zero(), H256::zero(), SALT);
+
         let audit = Audits::<T>::get(scene.job, segment).ok_or("the audit goes on")?;
+        assert_eq!((audit.round, audit.stage), (Round::Committee, Stage::Committing));
+        assert_eq!(u32::try_from(audit.waiting().count()), Ok(T::CommitteeSize::get()));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn enforce_audit_deadline() -> Result<(), BenchmarkError> {
+        // The committee is silent, and nobody is left for another: those of the first round condemn.
+        let eligible = u32::from(LONG.auditors).saturating_add(T::CommitteeSize::get());
+        let (scene, segment) = Scene::<T>::nearly_disputed(eligible)?;
+        let last = scene.last_waiting(segment)?;
+        scene.reveal(segment, &[last])?;
+        let audit = Audits::<T>::get(scene.job, segment).ok_or("the audit goes on")?;
+        assert_eq!((audit.round, audit.stage), (Round::Committee, Stage::Committing));
         HelperOf::<T>::set_block(audit.deadline.saturating_add(1));
 
         #[extrinsic_call]
         _(RawOrigin::Signed(scene.trainer()), scene.job, segment);
 
         assert!(!Audits::<T>::contains_key(scene.job, segment));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn redraw_auditors() -> Result<(), BenchmarkError> {
+        let (scene, segment) = Scene::<T>::drawn(None, WIDE)?;
+        let audit = Audits::<T>::get(scene.job, segment).ok_or("the audit goes on")?;
+        HelperOf::<T>::set_block(audit.deadline.saturating_add(1));
+
+        #[extrinsic_call]
+        enforce_audit_deadline(RawOrigin::Signed(scene.trainer()), scene.job, segment);
+
+        let audit = Audits::<T>::get(scene.job, segment).ok_or("the audit goes on")?;
+        assert_eq!(audit.redraws, 1);
+        assert_eq!(audit.waiting().count(), usize::from(WIDE.auditors));
         Ok(())
     }
 

@@ -650,7 +650,7 @@ pub mod pallet {
         /// `UnknownJob`, `JobNotLive`, `NotDrawn`, `WrongStage`, `TooLate`, `NotOperator`, `NotAuditor`,
         /// `AlreadyRevealed`, `VerdictDiffers`.
         #[pallet::call_index(7)]
-        #[pallet::weight(T::WeightInfo::reveal_verdict())]
+        #[pallet::weight(T::WeightInfo::reveal_verdict().max(T::WeightInfo::draw_committee()))]
         pub fn reveal_verdict(
             origin: OriginFor<T>,
             job: JobId,
@@ -667,7 +667,7 @@ pub mod pallet {
         /// # Errors
         /// `UnknownJob`, `JobNotLive`, `NotDrawn`, `WrongStage`, `TooEarly`.
         #[pallet::call_index(8)]
-        #[pallet::weight(T::WeightInfo::enforce_audit_deadline())]
+        #[pallet::weight(T::WeightInfo::enforce_audit_deadline().max(T::WeightInfo::redraw_auditors()))]
         #[pallet::feeless_if(|_: &OriginFor<T>, job: &JobId, segment: &u32| -> bool {
             Pallet::<T>::is_audit_deadline_due(*job, *segment)
         })]

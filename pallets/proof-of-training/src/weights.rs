@@ -22,10 +22,14 @@ pub trait WeightInfo {
     fn commit_verdict() -> Weight;
     /// Opens a trace.
     fn open_trace() -> Weight;
-    /// The last auditor reveals, and the job ends.
+    /// The last auditor reveals, nobody can be drawn for a committee, and the job ends.
     fn reveal_verdict() -> Weight;
-    /// A deadline passed, and the job ends.
+    /// The last auditor reveals, and a committee is drawn.
+    fn draw_committee() -> Weight;
+    /// A deadline passed, nobody can be drawn any more, and the job ends.
     fn enforce_audit_deadline() -> Weight;
+    /// A deadline passed, and other auditors are drawn.
+    fn redraw_auditors() -> Weight;
     /// Removes a record.
     fn remove_record() -> Weight;
 }
@@ -69,8 +73,14 @@ impl WeightInfo for () {
         let reads = FEE.saturating_mul(FEES).saturating_add(CANDIDATES).saturating_add(CLOSING);
         cost(reads, FEE.saturating_mul(FEES).saturating_add(CLOSING))
     }
+    fn draw_committee() -> Weight {
+        cost(CANDIDATES.saturating_add(8), 12)
+    }
     fn enforce_audit_deadline() -> Weight {
         Self::reveal_verdict()
+    }
+    fn redraw_auditors() -> Weight {
+        cost(CANDIDATES.saturating_add(12), 12)
     }
     fn remove_record() -> Weight {
         cost(2, 2)

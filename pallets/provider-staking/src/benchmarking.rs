@@ -1,4 +1,8 @@
 //! A benchmark for each call, on its most expensive path.
+//!
+//! A runtime may keep providers in a list sorted by stake, cut into bags of similar stake. A change of stake costs most
+//! where a provider leaves a place between two others of its bag for one behind others in another bag, so such others are
+//! registered: by [`registered_as`] for a provider without delegators, and by [`crowd`] wherever else it comes or goes.
 
 use attune_primitives::{
     heartbeat::payload,
@@ -74,7 +78,36 @@ fn registered<T: Config>() -> T::AccountId {
     registered_as::<T>("provider", "operator")
 }
 
+/// What a provider puts into its own pool, in units.
+const OWN: Balance = 10;
+
+/// Two providers with a stake of `units`. A registry that has hardly any room, as in tests of this pallet alone, goes
+/// without: no list stands behind it.
+fn crowd<T: Config>(units: Balance) {
+    for _ in 0..2 {
+        // As many as there are: no other has this number.
+        let number = ProviderIds::<T>::decode_len().and_then(|len| u32::try_from(len).ok());
+        let number = number.unwrap_or_default();
+        if number.saturating_add(4) >= T::MaxProviders::get() {
+            return;
+        }
+        let (provider, operator) = (account("crowd", number, 0), account("crowd operator", number, 0));
+        T::Currency::set_balance(&provider, unit::<T>().saturating_mul(1_000_000));
+        let self_bond = unit::<T>().saturating_mul(units);
+        Pallet::<T>::do_register(provider, profile(), Permill::from_percent(10), operator, self_bond)
+            .expect("the provider is new and has the money, qed");
+    }
+}
+
+/// A provider registers, and others with the same stake before and after it.
 fn registered_as<T: Config>(name: &'static str, key: &'static str) -> T::AccountId {
+    crowd::<T>(OWN);
+    let provider = registered_alone::<T>(name, key);
+    crowd::<T>(OWN);
+    provider
+}
+
+fn registered_alone<T: Config>(name: &'static str, key: &'static str) -> T::AccountId {
     let provider = funded::<T>(name);
     let operator = account(key, 0, 0);
     Pallet::<T>::do_register(
@@ -82,17 +115,20 @@ fn registered_as<T: Config>(name: &'static str, key: &'static str) -> T::Account
         profile(),
         Permill::from_percent(10),
         operator,
-        unit::<T>().saturating_mul(10),
+        unit::<T>().saturating_mul(OWN),
     )
     .expect("the provider is new and has the money, qed");
     provider
 }
 
-/// A delegator of `provider`, with income to claim.
+/// A delegator of `provider` who adds as much as its own bond, with income to claim.
 fn delegator<T: Config>(provider: &T::AccountId) -> T::AccountId {
     let who = funded::<T>("delegator");
-    Pallet::<T>::do_delegate(who.clone(), provider.clone(), unit::<T>().saturating_mul(10))
+    let stake = Pallet::<T>::stake_of(provider).div_euclid(unit::<T>()).saturating_add(OWN);
+    crowd::<T>(stake);
+    Pallet::<T>::do_delegate(who.clone(), provider.clone(), unit::<T>().saturating_mul(OWN))
         .expect("the provider is active and the delegator has the money, qed");
+    crowd::<T>(stake);
     let income = unit::<T>().saturating_mul(100);
     T::Currency::mint_into(&Pallet::<T>::pool_account(provider), income)
         .expect("the pool account exists, qed");
@@ -125,7 +161,10 @@ fn slashed<T: Config>(provider: &T::AccountId) -> SlashId {
     let shares = Delegations::<T>::get(provider, &who).map(|d| d.shares).unwrap_or_default();
     Pallet::<T>::do_undelegate(who, provider.clone(), shares.div_euclid(2))
         .expect("the delegator has the shares, qed");
+    let left = Pallet::<T>::stake_of(provider).div_euclid(unit::<T>()).saturating_sub(1);
+    crowd::<T>(left);
     Pallet::<T>::do_unbond_self(provider.clone(), unit::<T>()).expect("the self-bond is larger, qed");
+    crowd::<T>(left);
     let id = NextSlashId::<T>::get();
     let reporter = funded::<T>("reporter");
     Pallet::<T>::slash_for_offence(provider, Permill::one(), Some(&reporter));
@@ -163,12 +202,34 @@ fn missed<T: Config>(provider: &T::AccountId) -> u32 {
     Providers::<T>::get(provider).map(|stored| stored.reputation.heartbeats_missed).unwrap_or_default()
 }
 
+/// A delegator of `provider` who has brought stake from a provider of its own, `source`, which has been slashed since: what
+/// the lien takes and its end come with the next thing that the delegator does.
+fn in_debt<T: Config>(provider: &T::AccountId, source: &'static str, key: &'static str) -> T::AccountId {
+    let from = registered_as::<T>(source, key);
+    let who = redelegator::<T>(&from, provider);
+    delegator::<T>(provider);
+    let id = slashed::<T>(&from);
+    pass_unbonding::<T>();
+    Pallet::<T>::do_apply_slash(from, id).expect("its time has come, qed");
+    who
+}
+
+/// Providers like `provider` where its stake is now and where it will be after a change by `more` and less `less` units,
+/// with a fifth of a delegation, the most that an offence takes, paid for a lien.
+fn crowd_around<T: Config>(provider: &T::AccountId, more: Balance, less: Balance) {
+    let now = Pallet::<T>::stake_of(provider).div_euclid(unit::<T>());
+    let then = now.saturating_add(more).saturating_sub(less).saturating_sub(OWN.div_euclid(5));
+    crowd::<T>(now);
+    crowd::<T>(then);
+}
+
 #[benchmarks]
 mod benchmarks {
     use super::*;
 
     #[benchmark]
     fn register() {
+        crowd::<T>(OWN);
         let who = funded::<T>("provider");
         let operator: T::AccountId = account("operator", 0, 0);
         #[extrinsic_call]
@@ -177,7 +238,7 @@ mod benchmarks {
             profile(),
             Permill::from_percent(10),
             operator,
-            unit::<T>().saturating_mul(10),
+            unit::<T>().saturating_mul(OWN),
         );
         assert!(Providers::<T>::contains_key(who));
     }
@@ -213,39 +274,46 @@ mod benchmarks {
     #[benchmark]
     fn bond_more() {
         let who = registered::<T>();
-        let before = Pallet::<T>::stake_of(&who);
+        let (before, amount) = (Pallet::<T>::stake_of(&who), unit::<T>().saturating_mul(OWN));
+        crowd::<T>(OWN.saturating_mul(2));
         #[extrinsic_call]
-        _(RawOrigin::Signed(who.clone()), unit::<T>());
-        assert_eq!(Pallet::<T>::stake_of(&who), before.saturating_add(unit::<T>()));
+        _(RawOrigin::Signed(who.clone()), amount);
+        assert_eq!(Pallet::<T>::stake_of(&who), before.saturating_add(amount));
     }
 
     #[benchmark]
     fn unbond_self() {
         let who = registered::<T>();
-        let before = Pallet::<T>::stake_of(&who);
+        let half = OWN.div_euclid(2);
+        let (before, amount) = (Pallet::<T>::stake_of(&who), unit::<T>().saturating_mul(half));
+        crowd::<T>(half);
         #[extrinsic_call]
-        _(RawOrigin::Signed(who.clone()), unit::<T>());
-        assert_eq!(Pallet::<T>::stake_of(&who), before.saturating_sub(unit::<T>()));
+        _(RawOrigin::Signed(who.clone()), amount);
+        assert_eq!(Pallet::<T>::stake_of(&who), before.saturating_sub(amount));
     }
 
     #[benchmark]
     fn delegate() {
         let provider = registered::<T>();
-        let who = delegator::<T>(&provider);
-        let before = Pallet::<T>::stake_of(&provider);
+        let who = in_debt::<T>(&provider, "source", "source operator");
+        let (before, amount) = (Pallet::<T>::stake_of(&provider), unit::<T>().saturating_mul(OWN));
+        crowd_around::<T>(&provider, OWN, 0);
         #[extrinsic_call]
-        _(RawOrigin::Signed(who), provider.clone(), unit::<T>());
-        assert_eq!(Pallet::<T>::stake_of(&provider), before.saturating_add(unit::<T>()));
+        _(RawOrigin::Signed(who.clone()), provider.clone(), amount);
+        assert!(Pallet::<T>::stake_of(&provider) > before);
+        assert!(Delegations::<T>::get(&provider, who).is_some_and(|d| d.lien.is_none()));
     }
 
     #[benchmark]
     fn undelegate() {
         let provider = registered::<T>();
-        let who = delegator::<T>(&provider);
+        let who = in_debt::<T>(&provider, "source", "source operator");
         let shares = Delegations::<T>::get(&provider, &who).map(|d| d.shares).unwrap_or_default();
+        crowd_around::<T>(&provider, 0, OWN);
         #[extrinsic_call]
-        _(RawOrigin::Signed(who.clone()), provider.clone(), shares);
-        assert!(!Delegations::<T>::contains_key(provider, who));
+        _(RawOrigin::Signed(who.clone()), provider.clone(), shares.div_euclid(2));
+        assert!(Delegations::<T>::get(&provider, &who).is_some_and(|d| d.lien.is_none()));
+        assert!(Unbonding::<T>::contains_key(provider, who));
     }
 
     #[benchmark]
@@ -285,6 +353,7 @@ mod benchmarks {
         let shares = Delegations::<T>::get(&provider, &who).map(|d| d.shares).unwrap_or_default();
         Pallet::<T>::do_undelegate(who.clone(), provider.clone(), shares.div_euclid(2))
             .expect("the delegator has the shares, qed");
+        in_debt::<T>(&provider, "source", "source operator");
         Pallet::<T>::do_exit(provider.clone()).expect("no bond is open, qed");
         pass_unbonding::<T>();
         #[extrinsic_call]
@@ -350,29 +419,27 @@ mod benchmarks {
     fn redelegate() {
         let provider = registered::<T>();
         let other = registered_as::<T>("other provider", "other operator");
-        let who = delegator::<T>(&provider);
-        delegator::<T>(&other);
+        let who = in_debt::<T>(&provider, "source", "source operator");
+        in_debt::<T>(&other, "other source", "other source operator");
         let shares = Delegations::<T>::get(&provider, &who).map(|d| d.shares).unwrap_or_default();
+        crowd_around::<T>(&provider, 0, OWN);
+        crowd_around::<T>(&other, OWN, 0);
         #[extrinsic_call]
-        _(RawOrigin::Signed(who.clone()), provider.clone(), other.clone(), shares);
-        assert!(!Delegations::<T>::contains_key(provider, &who));
+        _(RawOrigin::Signed(who.clone()), provider.clone(), other.clone(), shares.div_euclid(2));
+        assert!(Delegations::<T>::get(provider, &who).is_some_and(|d| d.lien.is_none()));
         assert!(Delegations::<T>::get(other, who).is_some_and(|d| d.lien.is_some()));
     }
 
     #[benchmark]
     fn settle_lien() {
         let provider = registered::<T>();
-        let other = registered_as::<T>("other provider", "other operator");
-        let who = redelegator::<T>(&provider, &other);
-        delegator::<T>(&other);
-        let id = slashed::<T>(&provider);
-        pass_unbonding::<T>();
-        Pallet::<T>::do_apply_slash(provider, id).expect("its time has come, qed");
-        let before = Pallet::<T>::stake_of(&other);
+        let who = in_debt::<T>(&provider, "source", "source operator");
+        let before = Pallet::<T>::stake_of(&provider);
+        crowd_around::<T>(&provider, 0, 0);
         #[extrinsic_call]
-        _(RawOrigin::Signed(who.clone()), other.clone(), who.clone());
-        assert!(Delegations::<T>::get(&other, who).is_some_and(|d| d.lien.is_none()));
-        assert!(Pallet::<T>::stake_of(&other) < before);
+        _(RawOrigin::Signed(who.clone()), provider.clone(), who.clone());
+        assert!(Delegations::<T>::get(&provider, who).is_some_and(|d| d.lien.is_none()));
+        assert!(Pallet::<T>::stake_of(&provider) < before);
     }
 
     #[benchmark]
@@ -387,8 +454,10 @@ mod benchmarks {
     #[benchmark]
     fn compound() {
         let provider = registered::<T>();
-        let who = delegator::<T>(&provider);
+        let who = in_debt::<T>(&provider, "source", "source operator");
         let before = Pallet::<T>::stake_of(&provider);
+        let income = Pallet::<T>::pending_income(&provider, &who).div_euclid(unit::<T>());
+        crowd_around::<T>(&provider, income, 0);
         #[extrinsic_call]
         _(RawOrigin::Signed(who.clone()), provider.clone(), who.clone());
         assert!(Pallet::<T>::stake_of(&provider) > before);

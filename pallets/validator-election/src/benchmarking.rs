@@ -1,5 +1,7 @@
 //! A benchmark for the call and for each thing that a hook does, on its most expensive path.
 
+use alloc::vec::Vec;
+
 use attune_primitives::Balance;
 use frame_benchmarking::v2::*;
 use frame_support::{
@@ -8,6 +10,7 @@ use frame_support::{
     weights::WeightMeter,
 };
 use sp_runtime::Perbill;
+use sp_staking::offence::OffenceSeverity;
 
 use crate::*;
 
@@ -15,6 +18,11 @@ use crate::*;
 pub trait BenchmarkHelper<AccountId> {
     /// Registers a provider with a pool in which there is stake of its own and of a delegator.
     fn provider() -> AccountId;
+    /// Registers a provider between others, with a pool that has every part which a slash reaches and as many pending
+    /// slashes as there may be, so that another one acts at once.
+    fn offender() -> AccountId;
+    /// Gives `who` an account.
+    fn fund(who: &AccountId);
 }
 
 /// As many sessions wait as the queue takes, the oldest with one more validator than is paid.
@@ -83,18 +91,29 @@ mod benchmarks {
 
     #[benchmark]
     fn punish() {
-        let offender = T::BenchmarkHelper::provider();
+        let offender = T::BenchmarkHelper::offender();
         let until = T::BarSessions::get();
         for other in 0..T::MaxValidators::get() {
             let offender = account("barred", other, 0);
             let _ = Barred::<T>::try_append(Bar { offender, until });
         }
         let reporter: T::AccountId = account("reporter", 0, 0);
+        T::BenchmarkHelper::fund(&reporter);
+        // It is a validator still, the last of them, and as many others as may be are disabled for less: one of these
+        // makes room for it.
+        let last = T::MaxValidators::get().saturating_sub(1);
+        let others = (0..last).map(|other| account::<T::AccountId>("validator", other, 0));
+        let validators: Vec<_> = others.chain([offender.clone()]).collect();
+        pallet_session::Validators::<T>::put(validators);
+        let disabled = (0..last.div_euclid(3)).map(|index| (index, OffenceSeverity(Perbill::zero())));
+        pallet_session::DisabledValidators::<T>::put(disabled.collect::<Vec<_>>());
         #[block]
         {
             Pallet::<T>::punish(&offender, Perbill::one(), 0, Some(&reporter));
         }
         assert_eq!(SlashedParts::<T>::get(0, &offender), Perbill::one());
+        let disabled = pallet_session::DisabledValidators::<T>::get();
+        assert!(disabled.contains(&(last, OffenceSeverity(Perbill::one()))));
     }
 
     // The mock's runtime has all that the benchmarks ask for.

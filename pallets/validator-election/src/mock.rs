@@ -230,6 +230,14 @@ impl crate::benchmarking::BenchmarkHelper<AccountId> for StrawProviders {
         set_stake(1, 1_000);
         1
     }
+    // Pools of straw keep no slashes.
+    fn offender() -> AccountId {
+        set_stake(1, 1_000);
+        1
+    }
+    fn fund(who: &AccountId) {
+        <Balances as frame_support::traits::fungible::Mutate<AccountId>>::set_balance(who, 1_000);
+    }
 }
 
 fn profile() -> ProviderProfile {

@@ -10,14 +10,11 @@ use crate::{
     RuntimeEvent, RuntimeOrigin, System,
 };
 use attune_primitives::{
-    job::{
-        ArithmeticMode, Assurance, BaseFormat, DataSpec, HyperParameters, JobSpec, JobTiming, Method,
-        Milestone, Schedule,
-    },
+    job::{JobSpec, JobTiming, Milestone},
     machine::{Failure, JobState, Phase},
     proof::{SegmentCommitment, SegmentMetrics, TrainingRecord},
     provider::{Hardware, ProviderProfile},
-    trace, H256,
+    testing, trace, H256,
 };
 use frame_support::{assert_noop, assert_ok, traits::fungible::InspectHold, BoundedVec};
 use pallet_job_escrow::{Error as EscrowError, HoldReason, Jobs, Sponsorships};
@@ -80,41 +77,10 @@ pub(super) fn set_up() {
 /// Three milestones of two segments, with a bidding window.
 pub(super) fn spec() -> JobSpec<AccountId> {
     let milestone = |percent| Milestone { segments: 2, share: Permill::from_percent(percent) };
-    JobSpec {
-        model: 0,
-        data: DataSpec {
-            root: H256::repeat_byte(3),
-            bytes: 1,
-            tokens: 1,
-            rows: 1,
-            held_out_rows: 0,
-            sequence_length: 1,
-        },
-        method: Method::Lora { rank: 1, alpha: 1, rank_stabilised: false },
-        hyper: HyperParameters {
-            learning_rate_nano: 1,
-            schedule: Schedule::Constant,
-            warmup_steps: 0,
-            micro_batch_rows: 1,
-            gradient_accumulation: 1,
-            max_gradient_norm_micro: 0,
-            weight_decay_micro: 0,
-            beta1_micro: 0,
-            beta2_micro: 0,
-            epsilon_pico: 1,
-        },
-        mode: ArithmeticMode::Exact { version: 1, base: BaseFormat::W8 },
-        engine_version: 1,
-        seed: 1,
-        steps_per_segment: 1,
-        milestones: BoundedVec::truncate_from(vec![milestone(20), milestone(30), milestone(50)]),
-        assurance: Assurance { samples: 1, auditors: 1 },
-        theme: Default::default(),
-        max_price: MAX_PRICE,
-        audit_fee: AUDIT_FEE,
-        timing: JobTiming { bidding_blocks: 5, open_blocks: 50, start_blocks: 50, milestone_blocks: 500 },
-        provider: None,
-    }
+    let mut spec = testing::job_spec([20, 30, 50].map(milestone));
+    (spec.max_price, spec.audit_fee) = (MAX_PRICE, AUDIT_FEE);
+    spec.timing = JobTiming { bidding_blocks: 5, open_blocks: 50, start_blocks: 50, milestone_blocks: 500 };
+    spec
 }
 
 fn now() -> BlockNumber {

@@ -1,7 +1,15 @@
 //! Weights: what a call costs is measured, not forgotten.
 
-use crate::Runtime;
-use frame_support::traits::GetCallName;
+use crate::{weights, Runtime, RuntimeCall};
+use attune_primitives::{
+    job::{MAX_MILESTONES, MAX_SEGMENTS},
+    H256,
+};
+use frame_support::{
+    dispatch::GetDispatchInfo,
+    traits::{Get, GetCallName},
+    weights::{RuntimeDbWeight, Weight},
+};
 
 /// A pallet's calls, its benchmarks and its trait of weights.
 macro_rules! pallet {
@@ -31,5 +39,68 @@ fn every_call_of_our_pallets_has_a_benchmark_and_a_weight() {
             let weight = format!("    fn {call}() -> Weight;");
             assert!(weights.contains(&weight), "{pallet}::{call} has no function in WeightInfo");
         }
+    }
+}
+
+/// A call whose branches differ is charged for the costliest: each has a benchmark, and this is what `.max` is for.
+#[test]
+fn a_call_is_charged_for_the_costliest_of_its_branches() {
+    use pallet_job_escrow::{Call as Escrow, WeightInfo as _};
+    use pallet_proof_of_training::{Call as Proofs, WeightInfo as _};
+    type Jobs = weights::pallet_job_escrow::Measured<Runtime>;
+    type Audits = weights::pallet_proof_of_training::Measured<Runtime>;
+
+    let zero = H256::zero();
+    let reveal =
+        Proofs::reveal_verdict { job: 0, segment: 0, end_root: zero, trace: zero, salt: Default::default() };
+    let table: [(RuntimeCall, &[Weight]); 3] = [
+        (
+            Escrow::enforce_deadline { job: 0 }.into(),
+            &[Jobs::enforce_deadline(), Jobs::miss_milestone(), Jobs::end_bidding()],
+        ),
+        (reveal.into(), &[Audits::reveal_verdict(), Audits::draw_committee()]),
+        (
+            Proofs::enforce_audit_deadline { job: 0, segment: 0 }.into(),
+            &[Audits::enforce_audit_deadline(), Audits::redraw_auditors()],
+        ),
+    ];
+    for (call, branches) in table {
+        let declared = call.get_dispatch_info().call_weight;
+        for branch in branches {
+            assert!(declared.all_gte(*branch), "{call:?}: {declared:?}, a branch costs {branch:?}");
+        }
+    }
+}
+
+/// What the costliest branch cannot do without, counted by hand: looking for further auditors reads every provider with its
+/// pool, whether or not one is left to be drawn, and whoever ends a job deletes its proofs.
+#[test]
+fn a_call_that_may_end_a_job_is_charged_for_the_registry_and_the_proofs() {
+    use pallet_job_escrow::WeightInfo as _;
+    use pallet_proof_of_training::WeightInfo as _;
+    type Jobs = weights::pallet_job_escrow::Measured<Runtime>;
+    type Audits = weights::pallet_proof_of_training::Measured<Runtime>;
+
+    let most = <<Runtime as pallet_provider_staking::Config>::MaxProviders as Get<u32>>::get();
+    let registry = u64::from(most) * 2 + 1;
+    // An audit of every segment; a draw and a mark of each milestone.
+    let proofs = |milestones: u32| u64::from(MAX_SEGMENTS / MAX_MILESTONES * milestones + 2 * milestones);
+    let (all, but_one) = (proofs(MAX_MILESTONES), proofs(MAX_MILESTONES - 1));
+    let table = [
+        ("draw_audits", Audits::draw_audits(), registry, 0),
+        ("draw_committee", Audits::draw_committee(), registry, 0),
+        ("redraw_auditors", Audits::redraw_auditors(), registry, 0),
+        ("reveal_verdict", Audits::reveal_verdict(), registry, all),
+        ("enforce_audit_deadline", Audits::enforce_audit_deadline(), registry, all),
+        ("end_bidding", Jobs::end_bidding(), registry, 0),
+        ("decline_job", Jobs::decline_job(), 0, but_one),
+        ("cancel_job", Jobs::cancel_job(), 0, all),
+        ("enforce_deadline", Jobs::enforce_deadline(), 0, all),
+        ("miss_milestone", Jobs::miss_milestone(), 0, all),
+    ];
+    let database = <<Runtime as frame_system::Config>::DbWeight as Get<RuntimeDbWeight>>::get();
+    for (name, weight, reads, writes) in table {
+        let least = database.reads_writes(reads, writes);
+        assert!(weight.all_gte(least), "{name}: {weight:?} is less than {reads} reads and {writes} writes");
     }
 }

@@ -16,9 +16,10 @@ impl<T: frame_system::Config> pallet_job_escrow::WeightInfo for Measured<T> {
     fn create_job() -> Weight { cost::<T>(308_639, 8, 6) }
     fn accept_job() -> Weight { cost::<T>(255_511, 8, 6) }
     fn start_job() -> Weight { cost::<T>(123_854, 3, 1) }
-    fn decline_job() -> Weight { cost::<T>(260_658, 20, 23) }
+    fn decline_job() -> Weight { cost::<T>(1_000_000, 158, 162) }
     fn cancel_job() -> Weight { cost::<T>(723_977, 169, 174) }
     fn enforce_deadline() -> Weight { cost::<T>(1_160_947, 171, 174) }
+    fn miss_milestone() -> Weight { cost::<T>(1_200_000, 174, 178) }
     fn end_bidding() -> Weight { cost::<T>(9_531_359, 534, 7) }
     fn claim_owed() -> Weight { cost::<T>(303_682, 8, 5) }
     fn prune_job() -> Weight { cost::<T>(211_415, 6, 4) }

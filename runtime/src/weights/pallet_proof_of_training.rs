@@ -20,7 +20,9 @@ impl<T: frame_system::Config> pallet_proof_of_training::WeightInfo for Measured<
     fn draw_audits() -> Weight { cost::<T>(5_035_291, 519, 9) }
     fn commit_verdict() -> Weight { cost::<T>(129_823, 4, 1) }
     fn open_trace() -> Weight { cost::<T>(164_494, 5, 1) }
-    fn reveal_verdict() -> Weight { cost::<T>(1_884_333, 52, 190) }
-    fn enforce_audit_deadline() -> Weight { cost::<T>(1_713_980, 47, 188) }
+    fn reveal_verdict() -> Weight { cost::<T>(8_000_000, 697, 186) }
+    fn draw_committee() -> Weight { cost::<T>(5_000_000, 521, 3) }
+    fn enforce_audit_deadline() -> Weight { cost::<T>(9_000_000, 694, 190) }
+    fn redraw_auditors() -> Weight { cost::<T>(5_000_000, 519, 6) }
     fn remove_record() -> Weight { cost::<T>(22_874, 2, 1) }
 }

@@ -17,5 +17,5 @@ impl<T: frame_system::Config> pallet_validator_election::WeightInfo for Measured
     fn note_author() -> Weight { cost::<T>(10_255, 2, 1) }
     fn poll() -> Weight { cost::<T>(3_565, 1, 0) }
     fn pay_one() -> Weight { cost::<T>(149_707, 8, 5) }
-    fn punish() -> Weight { cost::<T>(67_541, 10, 5) }
+    fn punish() -> Weight { cost::<T>(350_000, 19, 14) }
 }

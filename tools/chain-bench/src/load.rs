@@ -2,12 +2,9 @@
 
 use attune_primitives::{
     hashing::blake2_256,
-    job::{
-        ArithmeticMode, Assurance, BaseFormat, DataSpec, HyperParameters, JobSpec, JobTiming, Method,
-        Milestone, Schedule, MAX_MILESTONES,
-    },
+    job::{JobSpec, Milestone, MAX_MILESTONES},
     provider::{Hardware, ProviderProfile},
-    H256,
+    testing, H256,
 };
 use attune_runtime::{
     units::{ATT, MILLI_ATT},
@@ -53,49 +50,12 @@ pub(crate) fn profile() -> ProviderProfile {
 }
 
 /// A job of as many milestones as there may be, with a theme of usual length.
-pub(crate) fn job(model: u32) -> JobSpec<AccountId> {
-    let share = Permill::from_parts(1_000_000 / MAX_MILESTONES);
-    JobSpec {
-        model,
-        data: DataSpec {
-            root: H256::repeat_byte(3),
-            bytes: 1_000_000,
-            tokens: 100_000,
-            rows: 1_000,
-            held_out_rows: 0,
-            sequence_length: 128,
-        },
-        method: Method::Lora { rank: 16, alpha: 32, rank_stabilised: false },
-        hyper: HyperParameters {
-            learning_rate_nano: 1_000_000,
-            schedule: Schedule::Cosine,
-            warmup_steps: 0,
-            micro_batch_rows: 1,
-            gradient_accumulation: 1,
-            max_gradient_norm_micro: 0,
-            weight_decay_micro: 0,
-            beta1_micro: 900_000,
-            beta2_micro: 999_000,
-            epsilon_pico: 1,
-        },
-        mode: ArithmeticMode::Exact { version: 1, base: BaseFormat::W8 },
-        engine_version: 1,
-        seed: 1,
-        steps_per_segment: 1,
-        milestones: BoundedVec::truncate_from(vec![
-            Milestone { segments: 2, share };
-            usize::try_from(MAX_MILESTONES).unwrap_or_default()
-        ]),
-        assurance: Assurance { samples: 1, auditors: 1 },
-        theme: BoundedVec::truncate_from(b"Customer support, airline".to_vec()),
-        max_price: ATT,
-        audit_fee: 10 * MILLI_ATT,
-        timing: JobTiming {
-            bidding_blocks: 0,
-            open_blocks: 3_000,
-            start_blocks: 3_000,
-            milestone_blocks: 3_000,
-        },
-        provider: None,
-    }
+pub(crate) fn job<Account>(model: u32) -> JobSpec<Account> {
+    let milestone = Milestone { segments: 2, share: Permill::from_parts(1_000_000 / MAX_MILESTONES) };
+    let mut job = testing::job_spec((0..MAX_MILESTONES).map(|_| milestone));
+    job.model = model;
+    job.theme = BoundedVec::truncate_from(b"Customer support, airline".to_vec());
+    (job.max_price, job.audit_fee) = (ATT, 10 * MILLI_ATT);
+    (job.timing.open_blocks, job.timing.start_blocks, job.timing.milestone_blocks) = (3_000, 3_000, 3_000);
+    job
 }

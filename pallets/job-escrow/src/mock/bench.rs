@@ -25,6 +25,8 @@ impl BenchmarkHelper<AccountId> for Bench {
     }
     // Proof of training is a stand-in here and keeps nothing.
     fn fill_proofs(_: JobId) {}
+    // Nor do these providers keep slashes.
+    fn fill_slashes(_: &AccountId) {}
     fn set_block(block: BlockNumber) {
         System::set_block_number(block.into());
     }

@@ -23,6 +23,11 @@ impl BenchmarkHelper<AccountId> for Bench {
         }
         providers
     }
+    fn ruin_all_but(spared: &[AccountId]) {
+        Staking::ruin_all_but(spared);
+    }
+    // Slashes are not among what these neighbours do.
+    fn fill_slashes(_: &AccountId) {}
     fn running_job(customer: &AccountId, provider: &AccountId, spec: JobSpec<AccountId>) -> JobId {
         Escrow::start(JOB, *customer, *provider, spec);
         JOB

@@ -86,6 +86,15 @@ impl Staking {
         Registry::mutate(|all| all.get_mut(&provider).expect("the provider exists, qed").active = active);
     }
 
+    #[cfg(feature = "runtime-benchmarks")]
+    pub(crate) fn ruin_all_but(spared: &[AccountId]) {
+        Registry::mutate(|all| {
+            all.iter_mut()
+                .filter(|(id, _)| !spared.contains(id))
+                .for_each(|(_, provider)| provider.stake = 0);
+        });
+    }
+
     pub(crate) fn counts(provider: AccountId) -> Counts {
         AuditCounts::get(provider)
     }
