@@ -10,6 +10,7 @@
 //! * [`provider`] - what a provider advertises.
 //! * [`proof`] - commitments, verdicts, and the training record that outlives a job.
 //! * [`odds`] - how likely a cheat is caught, and the bond that makes cheating not pay.
+//! * [`page`] - lists that are read page by page.
 //! * [`hashing`], [`merkle`], [`trace`], [`permutation`] - the hashes that the chain checks, and the data order.
 //! * [`traits`] - how the pallets reach each other.
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -21,6 +22,7 @@ pub mod job;
 pub mod machine;
 pub mod merkle;
 pub mod odds;
+pub mod page;
 pub mod permutation;
 pub mod proof;
 pub mod provider;

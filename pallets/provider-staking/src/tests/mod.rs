@@ -8,3 +8,4 @@ mod lifecycle;
 mod money;
 mod moves;
 mod slashing;
+mod views;
