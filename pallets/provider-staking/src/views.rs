@@ -115,6 +115,8 @@ pub struct DelegationInfo<AccountId> {
 pub struct LienInfo<AccountId> {
     /// The old provider.
     pub from: AccountId,
+    /// What was moved, at its worth then.
+    pub amount: Balance,
     /// The shares that answer, and can't leave before the lien ends.
     pub shares: u128,
     /// What the old provider's slashes have made it owe by now.
@@ -272,6 +274,7 @@ impl<T: Config> Pallet<T> {
             LienInfo {
                 can_end: Self::now() >= lien.until && pending_slashes == 0,
                 from: lien.from,
+                amount: lien.amount,
                 shares: lien.shares,
                 due,
                 until: lien.until,
