@@ -1,6 +1,7 @@
 //! Tests of the composition: each is named by the rule it holds.
 
 mod election;
+mod events;
 mod fees;
 mod genesis;
 mod jobs;
