@@ -6,6 +6,7 @@ use attune_primitives::{BlockNumber, JobId, ModelId};
 use crate::{
     api::runtime_types::{
         attune_primitives::traits::Assignment,
+        attune_runtime::page_api::types::AccountOverview,
         pallet_job_escrow::types::{Bid, Job, Sponsorship},
         pallet_proof_of_training::types::{Audit, Draw, Model, Round, Slot, Stage, TrainingResult},
         pallet_provider_staking::types::{
@@ -16,7 +17,7 @@ use crate::{
     types::{
         AssignmentInfo, AuditInfo, AuditStage, BidInfo, BucketInfo, DelegationInfo, DrawInfo, JobInfo,
         LienInfo, ModelInfo, PendingSlashInfo, PoolInfo, ProviderInfo, Reputation, ResultInfo, SlotInfo,
-        SponsorshipInfo, UnbondingInfo,
+        SponsorshipInfo, StakesInfo, UnbondingInfo,
     },
     AccountId,
 };
@@ -166,6 +167,37 @@ pub(crate) fn unbonding(
     pool: &PoolInfo,
 ) -> UnbondingInfo {
     UnbondingInfo { provider, owner, worth: worth(&pool.unbonding, found.shares), unlock_at: found.unlock_at }
+}
+
+pub(crate) fn stakes(account: AccountId, found: AccountOverview) -> StakesInfo {
+    let mut stakes = StakesInfo::default();
+    // A provider's pool is its own, whether or not something of it is on its way out.
+    let own = found.provider.map(|_| account);
+    stakes.pools = found.stakes.iter().map(|stake| stake.provider).chain(own).collect();
+    stakes.pools.sort();
+    stakes.pools.dedup();
+    for stake in found.stakes {
+        let provider = stake.provider;
+        stakes.delegations.extend(stake.delegation.map(|found| DelegationInfo {
+            provider,
+            delegator: account,
+            shares: found.shares,
+            worth: found.worth,
+            claimable: found.pending_income,
+            auto_compound: found.auto_compound,
+            lien: found.lien.map(|lien| LienInfo { from: lien.from, amount: lien.amount, until: lien.until }),
+        }));
+        stakes.unbonding.extend(stake.unbonding.chunks.into_iter().map(|chunk| UnbondingInfo {
+            provider,
+            owner: account,
+            worth: chunk.worth,
+            unlock_at: chunk.unlock_at,
+        }));
+        if stake.owed_compensation > 0 {
+            stakes.owed_compensation.push((provider, stake.owed_compensation));
+        }
+    }
+    stakes
 }
 
 /// What shares of a bucket are worth, as the pallet computes it. For display: the chain pays by its own computation.

@@ -3,19 +3,19 @@
 //! Whatever a [`View`] gives belongs to the same block. Lists are read whole: the chain bounds them by deposits, and
 //! this form of the client is meant for thousands of entries, not for millions.
 
-use attune_primitives::{proof::SegmentCommitment, BlockNumber, JobId, ModelId, RecordId};
-use subxt::client::OnlineClientAtBlockImpl;
+use attune_primitives::{page::MAX_PAGE, proof::SegmentCommitment, BlockNumber, JobId, ModelId, RecordId};
+use subxt::{client::OnlineClientAtBlockImpl, ext::scale_decode::DecodeAsType, view_functions::Payload};
 
 use crate::{
-    api,
+    api::{self, runtime_types::frame_support::view_functions::ViewFunctionId},
     connection::{Chain, Config},
     convert,
-    error::{request, Result},
+    error::{decode, request, Error, Result},
     events::{self, ChainEvent},
     types::{
         AuditInfo, BalanceInfo, BidInfo, CommitmentInfo, Constants, DelegationInfo, DrawInfo, HoldInfo,
         JobInfo, ModelInfo, PendingSlashInfo, PoolInfo, ProviderInfo, RecordInfo, ResultInfo,
-        SponsorshipInfo, UnbondingInfo,
+        SponsorshipInfo, StakesInfo, UnbondingInfo,
     },
     AccountId, H256,
 };
@@ -64,7 +64,35 @@ macro_rules! constant {
     };
 }
 
+/// Half of a view function's id: the pallet's part, then the function's.
+const ID_HALF: usize = 16;
+
 impl View {
+    /// Calls a view function. subxt 0.51 sends the arguments, and reads the answer, without the length and the result that
+    /// the chain's API wraps around them; so this takes subxt's types and its check of them, and calls that API itself.
+    async fn view_function<P: Payload>(&self, what: &'static str, payload: P) -> Result<P::ReturnType> {
+        let functions = self.at.view_functions();
+        functions.validate(&payload).map_err(request(what))?;
+        let encoded = functions.encode_args(&payload).map_err(request(what))?;
+        let (prefix, rest) = encoded.split_at(ID_HALF);
+        let (suffix, arguments) = rest.split_at(ID_HALF);
+        let id = ViewFunctionId {
+            prefix: prefix.try_into().map_err(decode(what))?,
+            suffix: suffix.try_into().map_err(decode(what))?,
+        };
+        let api = api::runtime_apis().runtime_view_function();
+        let call = api.execute_view_function(id, arguments.to_vec());
+        let answer = self.at.runtime_apis().call(call).await.map_err(request(what))?;
+        let answer =
+            answer.map_err(|error| Error::Request { what, reason: format!("refused: {error:?}") })?;
+        let metadata = self.at.metadata_ref();
+        let (pallet, function) = (payload.pallet_name(), payload.function_name());
+        let found = metadata.pallet_by_name(pallet).and_then(|found| found.view_function_by_name(function));
+        let found = found.ok_or_else(|| Error::Decode { what, reason: format!("no {pallet}.{function}") })?;
+        P::ReturnType::decode_as_type(&mut &answer[..], found.output_ty(), metadata.types())
+            .map_err(decode(what))
+    }
+
     pub(crate) fn new(chain: Chain, at: AtBlock) -> Self {
         Self { chain, at }
     }
@@ -145,17 +173,28 @@ impl View {
 
     /// What settlement owes an account that could not receive it: by job, in planck.
     pub async fn owed(&self, account: &AccountId) -> Result<Vec<(JobId, u128)>> {
-        let all = fetch_all!(self, "what is owed", api::storage().job_escrow().owed(), ());
-        let own = all.into_iter().filter(|((_, payee), _)| payee == account);
-        Ok(own.map(|((job, _), amount)| (job, amount)).collect())
+        let (mut owed, mut before) = (Vec::new(), None);
+        loop {
+            let call = api::view_functions().job_escrow().owed_to(*account, before, MAX_PAGE);
+            let page = self.view_function("what is owed", call).await?;
+            owed.extend(page.items.into_iter().map(|owed| (owed.job, owed.amount)));
+            before = page.next;
+            if before.is_none() {
+                return Ok(owed);
+            }
+        }
     }
 
     /// The compensation out of slashes that a customer could not receive: by provider, in planck.
     pub async fn owed_compensation(&self, customer: &AccountId) -> Result<Vec<(AccountId, u128)>> {
-        let address = api::storage().provider_staking().owed_compensation();
-        let all = fetch_all!(self, "the owed compensation", address, ());
-        let own = all.into_iter().filter(|((_, payee), _)| payee == customer);
-        Ok(own.map(|((provider, _), amount)| (provider, amount)).collect())
+        Ok(self.stakes(customer).await?.owed_compensation)
+    }
+
+    /// What an account has in the pools of all providers, in one answer of the chain.
+    pub async fn stakes(&self, account: &AccountId) -> Result<StakesInfo> {
+        let call = api::runtime_apis().attune_api().account_overview(*account, Vec::new());
+        let found = self.at.runtime_apis().call(call).await.map_err(request("an account's stake"))?;
+        Ok(convert::stakes(*account, found))
     }
 
     /// All providers, by account.
@@ -213,11 +252,7 @@ impl View {
 
     /// Everything that an account has delegated.
     pub async fn delegations_of(&self, delegator: &AccountId) -> Result<Vec<DelegationInfo>> {
-        let mut found = Vec::new();
-        for provider in self.providers().await? {
-            found.extend(self.delegation(&provider.account, delegator).await?);
-        }
-        Ok(found)
+        Ok(self.stakes(delegator).await?.delegations)
     }
 
     /// Stake of an account on its way out of a provider's pool, the provider's own self-bond too.

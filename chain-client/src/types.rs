@@ -295,6 +295,19 @@ pub struct UnbondingInfo {
     pub unlock_at: BlockNumber,
 }
 
+/// What one account has in the pools of all providers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StakesInfo {
+    /// Its delegations, in the order of the providers.
+    pub delegations: Vec<DelegationInfo>,
+    /// What is on its way out, its own self-bond too.
+    pub unbonding: Vec<UnbondingInfo>,
+    /// The providers in whose pools it has something; its own account, too, if it is a provider.
+    pub pools: Vec<AccountId>,
+    /// Compensation out of slashes that it could not receive: by provider, in planck.
+    pub owed_compensation: Vec<(AccountId, Balance)>,
+}
+
 /// A registered base model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ModelInfo {

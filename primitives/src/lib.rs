@@ -11,6 +11,7 @@
 //! * [`proof`] - commitments, verdicts, and the training record that outlives a job.
 //! * [`heartbeat`] - who is asked for a heartbeat when, and what is signed.
 //! * [`odds`] - how likely a cheat is caught, and the bond that makes cheating not pay.
+//! * [`page`] - lists that are read page by page.
 //! * [`hashing`], [`merkle`], [`trace`], [`permutation`] - the hashes that the chain checks, and the data order.
 //! * [`traits`] - how the pallets reach each other.
 //! * [`testing`] - a job for tests and benchmarks.
@@ -24,6 +25,7 @@ pub mod job;
 pub mod machine;
 pub mod merkle;
 pub mod odds;
+pub mod page;
 pub mod permutation;
 pub mod proof;
 pub mod provider;

@@ -5,10 +5,11 @@
 #![allow(missing_docs)]
 
 use crate::{
-    composition, genesis, AccountId, Babe, Balance, Block, Executive, Grandpa, Historical, Nonce, Runtime,
-    RuntimeCall, RuntimeGenesisConfig, SessionKeys, System, TransactionPayment, VERSION,
+    composition, genesis, page_api, AccountId, Babe, Balance, Block, Executive, Grandpa, Historical, Nonce,
+    Runtime, RuntimeCall, RuntimeGenesisConfig, SessionKeys, System, TransactionPayment, VERSION,
 };
 use alloc::vec::Vec;
+use attune_primitives::page::Page;
 use codec::Encode;
 use frame_support::{
     genesis_builder_helper::{build_state, get_preset},
@@ -231,6 +232,53 @@ impl_runtime_apis! {
 
         fn query_length_to_fee(length: u32) -> Balance {
             TransactionPayment::length_to_fee(length)
+        }
+    }
+
+    impl page_api::AttuneApi<Block> for Runtime {
+        fn job_overview(job: attune_primitives::JobId) -> Option<page_api::JobOverview> {
+            page_api::job_overview(job)
+        }
+
+        fn open_jobs(
+            before: Option<attune_primitives::JobId>,
+            limit: u32,
+        ) -> Page<pallet_job_escrow::JobInfo<AccountId>, attune_primitives::JobId> {
+            page_api::open_jobs(before, limit)
+        }
+
+        fn records(
+            filter: pallet_proof_of_training::views::RecordFilter<AccountId>,
+            before: Option<attune_primitives::RecordId>,
+            limit: u32,
+        ) -> Page<pallet_proof_of_training::views::RecordInfo<AccountId>, attune_primitives::RecordId> {
+            page_api::records(filter, before, limit)
+        }
+
+        fn providers(
+            from: Option<AccountId>,
+            limit: u32,
+        ) -> Page<pallet_provider_staking::ProviderInfo<AccountId>, AccountId> {
+            composition::ProviderStaking::providers_page(from, limit)
+        }
+
+        fn provider_overview(provider: AccountId) -> Option<page_api::ProviderOverview> {
+            page_api::provider_overview(provider)
+        }
+
+        fn account_overview(account: AccountId, providers: Vec<AccountId>) -> page_api::AccountOverview {
+            page_api::account_overview(account, providers)
+        }
+
+        fn solvency() -> page_api::Solvency {
+            page_api::solvency()
+        }
+
+        fn escrow_books(
+            before: Option<attune_primitives::JobId>,
+            limit: u32,
+        ) -> Page<page_api::EscrowBooks, attune_primitives::JobId> {
+            page_api::escrow_books(before, limit)
         }
     }
 

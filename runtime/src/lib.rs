@@ -4,7 +4,7 @@
 //! `attune-primitives`. What is decided here: which pallets run and with which parameters ([`configs`]), how
 //! time is cut into slots and epochs ([`timing`]), where the randomness of audits comes from
 //! ([`audit_randomness`]), what the first block holds ([`genesis`]), and what may be asked from outside
-//! ([`apis`]).
+//! ([`apis`]; for pages, [`page_api`]).
 //!
 //! The same code is built twice: natively, for tests and for tools that need the types, and as Wasm, which is
 //! what a chain runs. A node never executes the native build.
@@ -24,9 +24,12 @@ pub mod apis;
 pub mod audit_randomness;
 mod composition;
 pub mod configs;
+#[cfg(feature = "std")]
+pub mod event_shapes;
 pub mod genesis;
 pub mod metadata_hash;
 pub mod payment;
+pub mod page_api;
 pub mod timing;
 pub mod weights;
 

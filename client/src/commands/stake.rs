@@ -3,7 +3,7 @@
 use anyhow::{bail, Result};
 use attune_chain_client::{
     calls,
-    types::{Constants, DelegationInfo, LienInfo, PendingSlashInfo, UnbondingInfo},
+    types::{Constants, DelegationInfo, LienInfo, PendingSlashInfo, StakesInfo, UnbondingInfo},
     AccountId, View,
 };
 use attune_primitives::BlockNumber;
@@ -322,16 +322,10 @@ fn shares_for(amount: u128, delegation: &DelegationInfo) -> u128 {
 async fn show(context: &Context, options: &Show) -> Result<()> {
     let account = account::address(&context.profile, &options.account)?;
     let read = |view: View| async move {
-        let delegations = view.delegations_of(&account).await?;
-        let (mut unbonding, mut pending_slashes) = (Vec::new(), Vec::new());
-        for provider in view.providers().await? {
-            let of_pool = view.unbonding(&provider.account, &account).await?;
-            let is_there = delegations.iter().any(|delegation| delegation.provider == provider.account);
-            let is_own = provider.account == account;
-            if provider.pool.pending_slashes > 0 && (is_own || is_there || !of_pool.is_empty()) {
-                pending_slashes.extend(view.pending_slashes(&provider.account).await?);
-            }
-            unbonding.extend(of_pool);
+        let StakesInfo { delegations, unbonding, pools, .. } = view.stakes(&account).await?;
+        let mut pending_slashes = Vec::new();
+        for pool in pools {
+            pending_slashes.extend(view.pending_slashes(&pool).await?);
         }
         Ok((Stake { account, delegations, unbonding, pending_slashes }, view.number()))
     };

@@ -1,5 +1,5 @@
-// What a page about Attune does, with polkadot-api: lists providers and open jobs, orders a small job after saying what
-// that holds, waits until it is final, reads it back, and cancels it.
+// What a page about Attune does, with polkadot-api: lists providers, open jobs and somebody's stake, orders a small job
+// after saying what that holds, waits until it is final, reads it back, and cancels it.
 //
 // `npm run generate` makes the types behind "#attune" from the metadata file; no node is needed for that.
 
@@ -7,19 +7,21 @@ import { parseArgs } from "node:util";
 import { attune } from "#attune";
 import { sr25519CreateDerive } from "@polkadot-labs/hdkd";
 import { DEV_MINI_SECRET } from "@polkadot-labs/hdkd-helpers";
-import { AccountId, Binary, createClient, type PolkadotSigner, type Transaction } from "polkadot-api";
+import { AccountId, createClient, type PolkadotSigner, type Transaction } from "polkadot-api";
 import { getPolkadotSigner } from "polkadot-api/signer";
 import { getWsProvider, WsEvent } from "polkadot-api/ws";
-import { type Job, type JobSpec, placeholderModel, smallJob } from "./job.ts";
+import { type JobSpec, placeholderModel, smallJob } from "./job.ts";
+import { listOpenJobs, listProviders, listStakes } from "./page.ts";
 import { att, type Output, Refused, say, sayError } from "./say.ts";
 
-const USAGE = `Usage: node dapp.ts [--url URL] [--account //Alice] [--model ID | --register-model] [--keep]
-                    [--output text|json]
+const USAGE = `Usage: node dapp.ts [--url URL] [--holder ADDRESS] [--account //Alice] [--model ID | --register-model]
+                    [--keep] [--output text|json]
 
 Lists what there is; with an account, also orders a job and cancels it.
   --url             the node's address (ws://127.0.0.1:9944)
+  --holder          whose stake is shown: any address; no key is needed to read
   --account         who orders: a development key such as //Alice; real keys stay in a wallet
-  --model           the base model; the first registered one if none is given
+  --model           the base model; the one that was registered last if none is given
   --register-model  registers a model entry to order with (for an empty development chain; holds a deposit)
   --keep            leaves the job open instead of cancelling it
   --output          text, or json: one object a line`;
@@ -45,8 +47,9 @@ try {
 }
 
 async function run(): Promise<void> {
-  await listProviders();
-  await listOpenJobs();
+  await listProviders(api, output);
+  await listOpenJobs(api, output);
+  if (options.holder) await listStakes(api, options.holder, output);
   if (options.account) await orderAndCancel(devSigner(options.account));
 }
 
@@ -54,7 +57,7 @@ async function orderAndCancel(signer: PolkadotSigner): Promise<void> {
   if (options["register-model"]) {
     await send(api.tx.ProofOfTraining.register_model({ info: placeholderModel() }), signer);
   }
-  const model = options.model ?? (await firstModel());
+  const model = options.model ?? (await latestModel());
 
   const spec = smallJob(model, await api.constants.JobEscrow.MinAuditFee());
   await sayWhatItHolds(spec);
@@ -84,37 +87,14 @@ async function send(call: Transaction, signer: PolkadotSigner) {
   return result;
 }
 
-/** Every registered provider, with its price and what stands behind it. */
-async function listProviders(): Promise<void> {
-  for (const { keyArgs: [account], value } of await api.query.ProviderStaking.Providers.getEntries()) {
-    const pool = await api.query.ProviderStaking.Pools.getValue(account);
-    // What answers for new jobs: self-bond and delegations, without stake that is on its way out.
-    const stake = (pool?.self_bond ?? 0n) + (pool?.active.balance ?? 0n);
-    const name = Binary.toText(value.profile.name);
-    const { price_per_gpu_hour } = value.profile;
-    say(output, `provider ${name} (${account}): ${att(price_per_gpu_hour)} per GPU hour, ${att(stake)} at stake`, {
-      provider: account, name, price_per_gpu_hour, stake, status: value.status.type,
-    });
-  }
-}
-
-/** Every job that still waits for a provider. */
-async function listOpenJobs(): Promise<void> {
-  for (const { keyArgs: [id], value } of await api.query.JobEscrow.Jobs.getEntries()) {
-    if (value.state.type === "Open") sayJob("open job", id, value);
-  }
-}
-
-/** One job as it stands. */
+/** One job as it stands, and what happened to it so far. */
 async function showJob(id: bigint): Promise<void> {
-  const job = await api.query.JobEscrow.Jobs.getValue(id);
+  const job = await api.apis.AttuneApi.job_overview(id);
   if (!job) throw new Error(`there is no job ${id}; an ended one may have been pruned`);
-  sayJob("job", id, job);
-}
-
-function sayJob(what: string, id: bigint, { state, customer, spec, escrow, audit_budget, deadline }: Job): void {
-  say(output, `${what} ${id}: ${state.type}, at most ${att(spec.max_price)}, deadline ${deadline}`, {
-    [what.replace(" ", "_")]: Number(id), state: state.type, customer, max_price: spec.max_price, escrow, audit_budget, deadline,
+  const { info: { state, customer, deadline }, money: { escrow, audit_budget }, timeline } = job;
+  const steps = timeline.map(({ step }) => step.type);
+  say(output, `job ${id}: ${state.type}, deadline ${deadline ?? "none"}; so far ${steps.join(", ")}`, {
+    job: Number(id), state: state.type, customer, escrow, audit_budget, deadline: deadline ?? null, timeline: steps,
   });
 }
 
@@ -125,23 +105,20 @@ async function showBalance(signer: PolkadotSigner): Promise<void> {
   say(output, `balance of ${account}: ${att(free)} free, ${att(reserved)} on hold`, { balance: account, free, held: reserved });
 }
 
-/** Says what `create_job` will put on hold: price, audits and deposit. */
+/** Says what `create_job` will put on hold: price, audits and deposit. The chain works it out, by its own rules. */
 async function sayWhatItHolds({ max_price, audit_fee, assurance, milestones }: JobSpec): Promise<void> {
-  const deposit = await api.constants.JobEscrow.JobDeposit();
-  const reserve = await api.constants.JobEscrow.CommitteeReserve();
-  // Every first-round audit, and the committee's reserve, of each milestone.
-  const audits = (assurance.samples * assurance.auditors + reserve) * milestones.length;
-  const audit_budget = audit_fee * BigInt(audits);
-  const will_hold = max_price + audit_budget + deposit;
-  const text = `will hold ${att(will_hold)}: ${att(max_price)} price, ${att(audit_budget)} audits, ${att(deposit)} deposit`;
-  say(output, text, { will_hold, max_price, audit_budget, deposit });
+  const shape = { max_price, audit_fee, assurance, milestones: milestones.map(({ segments }) => segments) };
+  const quote = await api.view.JobEscrow.quote(shape);
+  if (!quote.success) throw new Error(`a job of this shape would be refused: ${quote.value.type}`);
+  const { on_hold: will_hold, escrow, audit_budget, deposit } = quote.value;
+  const text = `will hold ${att(will_hold)}: ${att(escrow)} price, ${att(audit_budget)} audits, ${att(deposit)} deposit`;
+  say(output, text, { will_hold, max_price: escrow, audit_budget, deposit });
 }
 
-/** The base model with the smallest number. */
-async function firstModel(): Promise<number> {
-  const models = await api.query.ProofOfTraining.Models.getEntries();
-  const ids = models.map(({ keyArgs: [id] }) => id);
-  if (ids.length > 0) return Math.min(...ids);
+/** The base model that was registered last. */
+async function latestModel(): Promise<number> {
+  const { items: [model] } = await api.view.ProofOfTraining.models_page(undefined, 1);
+  if (model) return model.id;
   throw new Error(
     "no base model is registered: register one (`attune models add FOLDER`), or on a development chain take --register-model",
   );
@@ -160,6 +137,7 @@ function readOptions() {
     const { values } = parseArgs({
       options: {
         url: { type: "string", default: "ws://127.0.0.1:9944" },
+        holder: { type: "string" },
         account: { type: "string" },
         model: { type: "string" },
         "register-model": { type: "boolean", default: false },

@@ -61,6 +61,7 @@ extern crate alloc;
 
 pub use pallet::*;
 pub use types::*;
+pub use views::*;
 pub use weights::WeightInfo;
 
 #[cfg(feature = "runtime-benchmarks")]
@@ -77,6 +78,7 @@ mod sponsors;
 #[allow(clippy::arithmetic_side_effects, reason = "a check that overflows has found something")]
 mod try_state;
 mod types;
+mod views;
 pub mod weights;
 
 #[cfg(test)]
@@ -94,9 +96,11 @@ mod tests;
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;
+    use alloc::vec::Vec;
     use attune_primitives::{
         job::JobSpec,
         machine::{Failure, JobState, TransitionError},
+        page::Page,
         traits::{ProofOfTraining, Providers},
         Balance, BlockNumber, JobId,
     };
@@ -767,6 +771,68 @@ pub mod pallet {
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
             Self::do_end_sponsorship(who, sponsor, customer)
+        }
+    }
+
+    #[pallet::view_functions]
+    impl<T: Config> Pallet<T> {
+        /// A job as a list shows it. `None` if there is none, or it is pruned.
+        pub fn job_info(job: JobId) -> Option<JobInfo<T::AccountId>> {
+            Self::view_job(job)
+        }
+
+        /// The jobs that fit `filter`, newest first, with ids below `before` (all if `None`), at most `limit` and at most
+        /// 50. Go on with the answer's `next` until it is `None`; a page may be empty before that.
+        pub fn jobs_page(
+            filter: JobFilter<T::AccountId>,
+            before: Option<JobId>,
+            limit: u32,
+        ) -> Page<JobInfo<T::AccountId>, JobId> {
+            Self::view_jobs(&filter, before, limit)
+        }
+
+        /// A job's money: what is on hold, paid and owed. `None` if there is no such job.
+        pub fn job_money(job: JobId) -> Option<JobMoney<T::AccountId>> {
+            Self::view_money(job)
+        }
+
+        /// The bids for a job, those first that would win; empty outside its bidding window.
+        pub fn bids_of(job: JobId) -> Vec<BidInfo<T::AccountId>> {
+            Self::view_bids(job)
+        }
+
+        /// What a provider that asks `price` planck for a job would lock as its bond, or why it can't ask that.
+        pub fn terms_of(job: JobId, price: Balance) -> Result<Terms, TermsRefusal> {
+            Self::view_terms(job, price)
+        }
+
+        /// What ordering a job of this shape would put on hold, and the bond that would stand behind it.
+        pub fn quote(shape: JobShape) -> Result<Quote, ShapeRefusal> {
+            Self::view_quote(&shape)
+        }
+
+        /// What is left of a sponsorship. `None` if there is none.
+        pub fn sponsorship_info(
+            sponsor: T::AccountId,
+            customer: T::AccountId,
+        ) -> Option<SponsorshipInfo<T::AccountId>> {
+            Self::view_sponsorship(sponsor, customer)
+        }
+
+        /// The sponsorships that an account gives, after that of customer `after` (from the first on if `None`), at most
+        /// `limit` and at most 50. Their order is that of a hash.
+        pub fn sponsorships_by(
+            sponsor: T::AccountId,
+            after: Option<T::AccountId>,
+            limit: u32,
+        ) -> Page<SponsorshipInfo<T::AccountId>, T::AccountId> {
+            Self::view_sponsorships(&sponsor, after, limit)
+        }
+
+        /// What settlement owes `payee`, which could not receive it, by job, newest first; paged like
+        /// `jobs_page`.
+        pub fn owed_to(payee: T::AccountId, before: Option<JobId>, limit: u32) -> Page<OwedInfo, JobId> {
+            Self::view_owed(&payee, before, limit)
         }
     }
 

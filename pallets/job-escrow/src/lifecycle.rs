@@ -179,10 +179,13 @@ impl<T: Config> Pallet<T> {
 
     /// Fees of every first-round audit, and of [`Config::CommitteeReserve`] more for each milestone.
     fn audit_budget(spec: &JobSpec<T::AccountId>) -> Option<Balance> {
-        let milestones = u32::try_from(spec.milestones.len()).ok()?;
+        Self::fees_of(spec.audits(), u32::try_from(spec.milestones.len()).ok()?, spec.audit_fee)
+    }
+
+    /// The same, of `audits` first-round audits in all at `fee` each.
+    pub(crate) fn fees_of(audits: u32, milestones: u32, fee: Balance) -> Option<Balance> {
         let reserve = milestones.checked_mul(T::CommitteeReserve::get())?;
-        let audits = spec.audits().checked_add(reserve)?;
-        spec.audit_fee.checked_mul(Balance::from(audits))
+        fee.checked_mul(Balance::from(audits.checked_add(reserve)?))
     }
 
     pub(crate) fn do_start(operator: T::AccountId, id: JobId) -> DispatchResult {

@@ -92,9 +92,13 @@ impl<T: Config> Pallet<T> {
     /// The bond of milestone `first` and those after it at `price`: what the odds of the worst of them ask for, within the
     /// runtime's bounds.
     pub(crate) fn bond(spec: &JobSpec<T::AccountId>, first: u32, price: Balance) -> Option<Balance> {
-        let samples = u32::from(spec.assurance.samples);
         let remaining = spec.milestones.iter().skip(usize::try_from(first).ok()?);
         let segments = remaining.map(|m| m.segments).max()?;
+        Self::bond_of(segments, u32::from(spec.assurance.samples), price)
+    }
+
+    /// The same, where the largest milestone has so many segments.
+    pub(crate) fn bond_of(segments: u32, samples: u32, price: Balance) -> Option<Balance> {
         let least = T::MinBondShare::get().mul_ceil(price);
         let most = price.checked_mul(Balance::from(T::MaxBondMultiple::get()))?;
         Some(odds::required_bond(price, segments, samples)?.max(least).min(most))
@@ -177,7 +181,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// The bids of active providers, the best first: by price, then by larger stake, then by account.
-    fn ranked(
+    pub(crate) fn ranked(
         bids: BoundedVec<Bid<T::AccountId>, T::MaxBids>,
         job: &Job<T::AccountId>,
     ) -> Vec<Bid<T::AccountId>> {

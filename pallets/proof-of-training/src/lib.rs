@@ -70,6 +70,7 @@ mod records;
 mod tests;
 pub mod types;
 mod verdicts;
+pub mod views;
 pub mod weights;
 
 pub use pallet::*;
@@ -82,6 +83,7 @@ pub mod pallet {
 
     use attune_primitives::{
         job::{MAX_AUDITORS, MAX_SEGMENTS},
+        page::Page,
         proof::{AuditEntry, SegmentCommitment, SegmentMetrics, TrainingRecord, Verdict, MAX_AUDIT_ENTRIES},
         traits::{EpochRandomness, JobEscrow, Providers},
         Balance, BlockNumber, JobId, ModelId, RecordId, H256,
@@ -97,6 +99,7 @@ pub mod pallet {
 
     use crate::{
         types::{Audit, Draw, Model, ModelInfo, Stage, TrainingResult, MAX_SLOTS},
+        views::{JobProgress, RecordFilter, RecordInfo, RegisteredModel},
         WeightInfo,
     };
 
@@ -684,6 +687,39 @@ pub mod pallet {
         #[pallet::weight(T::WeightInfo::remove_record())]
         pub fn remove_record(origin: OriginFor<T>, record: RecordId) -> DispatchResult {
             Self::do_remove_record(&ensure_signed(origin)?, record)
+        }
+    }
+
+    #[pallet::view_functions]
+    impl<T: Config> Pallet<T> {
+        /// Base models, newest first, with ids below `before` (all if `None`), at most `limit` and at most 50. Go on with
+        /// the answer's `next` until it is `None`.
+        pub fn models_page(
+            before: Option<ModelId>,
+            limit: u32,
+        ) -> Page<RegisteredModel<T::AccountId>, ModelId> {
+            Self::view_models(before, limit)
+        }
+
+        /// How far the training of a job is: commitments, milestones, audits and who has answered. `None` if there is no
+        /// such job.
+        pub fn job_progress(job: JobId) -> Option<JobProgress<T::AccountId>> {
+            Self::view_progress(job)
+        }
+
+        /// A training record, all of it. Its id is that of its job.
+        pub fn record(record: RecordId) -> Option<TrainingRecord<T::AccountId>> {
+            Records::<T>::get(record)
+        }
+
+        /// The records that fit `filter`, newest first, with ids below `before`, at most `limit` and at most 50. Begin with
+        /// `JobEscrow.NextJobId`, and go on with the answer's `next` until it is `None`; a page may be empty before that.
+        pub fn records_page(
+            filter: RecordFilter<T::AccountId>,
+            before: RecordId,
+            limit: u32,
+        ) -> Page<RecordInfo<T::AccountId>, RecordId> {
+            Self::view_records(&filter, before, limit)
         }
     }
 }

@@ -92,6 +92,7 @@ extern crate alloc;
 pub use heartbeats::NOT_ASKED;
 pub use pallet::*;
 pub use types::*;
+pub use views::*;
 pub use weights::WeightInfo;
 
 use frame_support::pallet_macros::import_section;
@@ -112,6 +113,7 @@ mod stake;
 #[allow(clippy::arithmetic_side_effects, reason = "a check that overflows has found something")]
 mod try_state;
 mod types;
+mod views;
 pub mod weights;
 
 #[cfg(feature = "runtime-benchmarks")]
@@ -144,7 +146,9 @@ pub const MAX_SWEPT_PER_BLOCK: u32 = 64;
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;
+    use alloc::vec::Vec;
     use attune_primitives::{
+        page::Page,
         provider::ProviderProfile,
         traits::{EpochRandomness, OnStakeChanged},
         Balance, BlockNumber, JobId, H256,
@@ -680,6 +684,53 @@ pub mod pallet {
         /// The period in which the provider is asked for a heartbeat and has not answered.
         pub fn heartbeat_due(provider: T::AccountId) -> Option<u32> {
             Self::due_period(&provider)
+        }
+
+        /// A provider: profile, commission now and queued, status, price, stake, and what it can still lock for bonds.
+        /// `None` if the account is no provider.
+        pub fn provider_info(provider: T::AccountId) -> Option<ProviderInfo<T::AccountId>> {
+            Self::view_provider(provider)
+        }
+
+        /// Providers in the order of their accounts, from `from` on (the first if `None`), at most `limit` and at most 50.
+        pub fn providers_page(
+            from: Option<T::AccountId>,
+            limit: u32,
+        ) -> Page<ProviderInfo<T::AccountId>, T::AccountId> {
+            Self::view_providers(from, limit)
+        }
+
+        /// The stake behind a provider, and what a share of it is worth. `None` if the account is no provider.
+        pub fn pool_info(provider: T::AccountId) -> Option<PoolInfo<T::AccountId>> {
+            Self::view_pool(&provider)
+        }
+
+        /// What `delegator` has with `provider`: worth now, income that it can claim now, and the lien. `None` if it
+        /// delegates nothing to it.
+        pub fn delegation_info(
+            provider: T::AccountId,
+            delegator: T::AccountId,
+        ) -> Option<DelegationInfo<T::AccountId>> {
+            Self::view_delegation(&provider, &delegator)
+        }
+
+        /// What `owner` has on its way out of the pool, when each part is free, and what keeps a withdrawal back now. A
+        /// provider's own stake if `owner` is the provider. `None` if `provider` is no provider.
+        pub fn unbonding_clock(provider: T::AccountId, owner: T::AccountId) -> Option<UnbondingClock> {
+            Self::view_unbonding(&provider, &owner)
+        }
+
+        /// The slashes of a provider that wait for their time, by number; at most [`MAX_PENDING_SLASHES`].
+        pub fn slashes_of(provider: T::AccountId) -> Vec<SlashInfo<T::AccountId>> {
+            Self::view_slashes(&provider)
+        }
+
+        /// What a delegation of `amount` planck would buy now, or why it would be refused.
+        pub fn preview_delegation(
+            provider: T::AccountId,
+            amount: Balance,
+        ) -> Result<DelegationPreview, DelegationRefusal> {
+            Self::view_preview(&provider, amount)
         }
     }
 }

@@ -57,6 +57,7 @@ extern crate alloc;
 
 pub use pallet::*;
 pub use types::*;
+pub use views::*;
 pub use weights::WeightInfo;
 
 mod candidates;
@@ -69,6 +70,7 @@ mod rewards;
 #[allow(clippy::arithmetic_side_effects, reason = "a check that overflows has found something")]
 mod try_state;
 mod types;
+mod views;
 pub mod weights;
 
 #[cfg(feature = "runtime-benchmarks")]
@@ -95,6 +97,7 @@ pub const MAX_PAYMENTS_PER_BLOCK: u32 = 16;
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;
+    use alloc::vec::Vec;
     use attune_primitives::{
         traits::{Providers, Stakes},
         Balance,
@@ -380,6 +383,24 @@ pub mod pallet {
         pub fn set_inflation(origin: OriginFor<T>, per_year: Permill) -> DispatchResult {
             T::GovernanceOrigin::ensure_origin(origin)?;
             Self::do_set_inflation(per_year)
+        }
+    }
+
+    #[pallet::view_functions]
+    impl<T: Config> Pallet<T> {
+        /// The validators of the running session, with their stake and the blocks that they have made in it.
+        pub fn validators() -> Vec<ValidatorInfo<T::AccountId>> {
+            Self::view_validators()
+        }
+
+        /// How validators are elected and paid now: inflation, seats, least stake, who waits for payment, who is barred.
+        pub fn election_info() -> ElectionInfo<T::AccountId> {
+            Self::view_election()
+        }
+
+        /// Whom the next election would give if stakes stay as they are, the largest stake first.
+        pub fn next_election() -> NextElection<T::AccountId> {
+            Self::view_next()
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A job through the real pallets together: escrow, staking and proof of training as this runtime composes them.
 
+mod pages;
+
 use super::chain;
 use crate::{
     audit_randomness::Sealed,

@@ -2,6 +2,7 @@
 
 mod election;
 mod emergency;
+mod events;
 mod feeless;
 mod fees;
 mod genesis;

@@ -1,10 +1,12 @@
-//! What a page about Attune does, with plain subxt: lists providers and open jobs, orders a small job after saying what
-//! that holds, waits until it is final, reads it back, and cancels it.
+//! What a page about Attune does, with plain subxt: lists providers, open jobs and somebody's stake, orders a small job
+//! after saying what that holds, waits until it is final, reads it back, and cancels it.
 //!
 //! `#[subxt]` below turns the metadata file into types when this is compiled; no node is needed for that.
 
 mod job;
+mod page;
 mod say;
+mod view;
 
 use anyhow::{bail, Context, Result};
 use clap::Parser;
@@ -19,8 +21,9 @@ use subxt_signer::{sr25519::Keypair, SecretUri};
 mod attune {}
 
 use attune::runtime_types::{
-    attune_primitives::{job::JobSpec, machine::JobState},
-    pallet_job_escrow::types::Job,
+    attune_primitives::job::{Assurance, JobSpec},
+    attune_runtime::page_api::types::JobOverview,
+    pallet_job_escrow::views::JobShape,
 };
 
 type Client = OnlineClient<SubstrateConfig>;
@@ -35,10 +38,13 @@ struct Arguments {
     /// The node's address.
     #[arg(long, default_value = "ws://127.0.0.1:9944")]
     url: String,
+    /// Whose stake is shown: any address; no key is needed to read.
+    #[arg(long)]
+    holder: Option<AccountId>,
     /// Who orders: a development key such as //Alice. Real keys stay in a wallet or a key file, never in arguments.
     #[arg(long)]
     account: Option<String>,
-    /// The base model; the first registered one if none is given.
+    /// The base model; the one that was registered last if none is given.
     #[arg(long)]
     model: Option<u32>,
     /// Registers a model entry to order with (for an empty development chain; holds a deposit).
@@ -63,15 +69,18 @@ async fn main() -> std::process::ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<()> {
-    let Arguments { url, account, model, register_model, keep, output } = arguments;
+    let Arguments { url, holder, account, model, register_model, keep, output } = arguments;
     let client = Client::from_url(&url).await.with_context(|| format!("no node answers at {url}"))?;
     // The latest final block; `send` gives a later one.
     let mut at = client.at_current_block().await?;
     if !attune::is_codegen_valid_for(at.metadata_ref()) {
         bail!("the node's runtime is not the one of the metadata file: build with the file of its release");
     }
-    list_providers(&at, output).await?;
-    list_open_jobs(&at, output).await?;
+    page::list_providers(&at, output).await?;
+    page::list_open_jobs(&at, output).await?;
+    if let Some(holder) = holder {
+        page::list_stakes(&at, holder, output).await?;
+    }
     let Some(account) = account else { return Ok(()) };
     let signer = dev_signer(&account)?;
     if register_model {
@@ -80,12 +89,12 @@ async fn run(arguments: Arguments) -> Result<()> {
     }
     let model = match model {
         Some(model) => model,
-        None => first_model(&at).await?,
+        None => latest_model(&at).await?,
     };
 
     let min_audit_fee = at.constants().entry(attune::constants().job_escrow().min_audit_fee())?;
     let spec = job::small_job(model, min_audit_fee);
-    say_what_it_holds(&at, &spec, output)?;
+    say_what_it_holds(&at, &spec, output).await?;
     let create = attune::tx().job_escrow().create_job(spec, None);
     let (events, at) = send(&client, &at, &create, &signer).await?;
     let created = events.find_first::<attune::job_escrow::events::JobCreated>();
@@ -126,55 +135,24 @@ async fn send(client: &Client, at: &At, call: &impl Payload, signer: &Keypair) -
     Ok((events, client.at_block(included.block_hash()).await?))
 }
 
-/// Every registered provider, with its price and what stands behind it.
-async fn list_providers(at: &At, output: Output) -> Result<()> {
-    let mut providers = at.storage().iter(attune::storage().provider_staking().providers(), ()).await?;
-    while let Some(entry) = providers.next().await {
-        let entry = entry?;
-        let ((account,), provider) = (entry.key()?.decode()?, entry.value().decode()?);
-        let pools = attune::storage().provider_staking().pools();
-        let pool = at.storage().fetch(pools, (account,)).await?.decode()?;
-        // What answers for new jobs: self-bond and delegations, without stake that is on its way out.
-        let stake = pool.self_bond.saturating_add(pool.active.balance);
-        let name = String::from_utf8_lossy(&provider.profile.name.0).into_owned();
-        let price = provider.profile.price_per_gpu_hour;
-        output.say(
-            &format!("provider {name} ({account}): {} per GPU hour, {} at stake", att(price), att(stake)),
-            json!({"provider": account.to_string(), "name": name, "price_per_gpu_hour": price.to_string(),
-                "stake": stake.to_string(), "status": format!("{:?}", provider.status)}),
-        );
-    }
-    Ok(())
-}
-
-/// Every job that still waits for a provider.
-async fn list_open_jobs(at: &At, output: Output) -> Result<()> {
-    let mut jobs = at.storage().iter(attune::storage().job_escrow().jobs(), ()).await?;
-    while let Some(entry) = jobs.next().await {
-        let entry = entry?;
-        let ((id,), job) = (entry.key()?.decode()?, entry.value().decode()?);
-        if matches!(job.state, JobState::Open) {
-            say_job("open job", id, &job, output);
-        }
-    }
-    Ok(())
-}
-
-/// One job as it stands.
+/// One job as it stands, and what happened to it so far.
 async fn show_job(at: &At, id: u64, output: Output) -> Result<()> {
-    let job = at.storage().fetch(attune::storage().job_escrow().jobs(), (id,)).await?.decode()?;
-    say_job("job", id, &job, output);
-    Ok(())
-}
-
-fn say_job(what: &str, id: u64, job: &Job<AccountId>, output: Output) {
-    let state = format!("{:?}", job.state);
+    let call = attune::runtime_apis().attune_api().job_overview(id);
+    let found = at.runtime_apis().call(call).await?;
+    let found = found.with_context(|| format!("there is no job {id}; an ended one may have been pruned"))?;
+    let JobOverview { info, money, timeline, .. } = found;
+    let (state, deadline) = (format!("{:?}", info.state), info.deadline);
+    let until = deadline.map_or("none".to_owned(), |block| block.to_string());
+    // A step's name is that of its variant.
+    let name = |step: String| step.split([' ', '{', '(']).next().unwrap_or_default().to_owned();
+    let steps: Vec<String> = timeline.iter().map(|entry| name(format!("{:?}", entry.step))).collect();
     output.say(
-        &format!("{what} {id}: {state}, at most {}, deadline {}", att(job.spec.max_price), job.deadline),
-        json!({what.replace(' ', "_"): id, "state": state, "customer": job.customer.to_string(),
-            "max_price": job.spec.max_price.to_string(), "escrow": job.escrow.to_string(),
-            "audit_budget": job.audit_budget.to_string(), "deadline": job.deadline}),
+        &format!("job {id}: {state}, deadline {until}; so far {}", steps.join(", ")),
+        json!({"job": id, "state": state, "customer": info.customer.to_string(),
+            "escrow": money.escrow.to_string(), "audit_budget": money.audit_budget.to_string(),
+            "deadline": deadline, "timeline": steps}),
     );
+    Ok(())
 }
 
 /// What is free and what is on hold on an account.
@@ -188,38 +166,38 @@ async fn show_balance(at: &At, signer: &Keypair, output: Output) -> Result<()> {
     Ok(())
 }
 
-/// Says what `create_job` will put on hold: price, audits and deposit.
-fn say_what_it_holds(at: &At, spec: &JobSpec<AccountId>, output: Output) -> Result<()> {
-    let escrow = attune::constants().job_escrow();
-    let deposit = at.constants().entry(escrow.job_deposit())?;
-    let reserve = at.constants().entry(escrow.committee_reserve())?;
-    // Every first-round audit, and the committee's reserve, of each milestone.
-    let audits = u32::from(spec.assurance.samples) * u32::from(spec.assurance.auditors) + reserve;
-    let milestones = u128::try_from(spec.milestones.0.len())?;
-    let audit_budget = spec.audit_fee * u128::from(audits) * milestones;
-    let held = spec.max_price + audit_budget + deposit;
+/// Says what `create_job` will put on hold: price, audits and deposit. The chain works it out, by its own rules.
+async fn say_what_it_holds(at: &At, spec: &JobSpec<AccountId>, output: Output) -> Result<()> {
+    let shape = JobShape {
+        max_price: spec.max_price,
+        audit_fee: spec.audit_fee,
+        milestones: spec.milestones.0.iter().map(|milestone| milestone.segments).collect(),
+        assurance: Assurance { samples: spec.assurance.samples, auditors: spec.assurance.auditors },
+    };
+    let call = attune::view_functions().job_escrow().quote(shape);
+    let quote = match view::call(at, call).await? {
+        Ok(quote) => quote,
+        Err(refusal) => bail!("a job of this shape would be refused: {refusal:?}"),
+    };
     output.say(
         &format!(
             "will hold {}: {} price, {} audits, {} deposit",
-            att(held),
-            att(spec.max_price),
-            att(audit_budget),
-            att(deposit)
+            att(quote.on_hold),
+            att(quote.escrow),
+            att(quote.audit_budget),
+            att(quote.deposit)
         ),
-        json!({"will_hold": held.to_string(), "max_price": spec.max_price.to_string(),
-            "audit_budget": audit_budget.to_string(), "deposit": deposit.to_string()}),
+        json!({"will_hold": quote.on_hold.to_string(), "max_price": quote.escrow.to_string(),
+            "audit_budget": quote.audit_budget.to_string(), "deposit": quote.deposit.to_string()}),
     );
     Ok(())
 }
 
-/// The base model with the smallest number.
-async fn first_model(at: &At) -> Result<u32> {
-    let mut models = at.storage().iter(attune::storage().proof_of_training().models(), ()).await?;
-    let mut ids = Vec::new();
-    while let Some(entry) = models.next().await {
-        ids.push(entry?.key()?.decode()?.0);
-    }
-    ids.into_iter().min().context(
+/// The base model that was registered last.
+async fn latest_model(at: &At) -> Result<u32> {
+    let call = attune::view_functions().proof_of_training().models_page(None, 1);
+    let page = view::call(at, call).await?;
+    page.items.first().map(|model| model.id).context(
         "no base model is registered: register one (`attune models add FOLDER`), or on a development chain take \
          --register-model",
     )

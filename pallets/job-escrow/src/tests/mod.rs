@@ -9,3 +9,4 @@ mod lifecycle;
 mod money;
 mod sponsors;
 mod table;
+mod views;

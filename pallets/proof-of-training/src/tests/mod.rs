@@ -6,3 +6,4 @@ mod handover;
 mod invariants;
 mod lifecycle;
 mod money;
+mod views;

@@ -11,3 +11,4 @@ mod migrations;
 mod money;
 mod moves;
 mod slashing;
+mod views;

@@ -4,3 +4,4 @@ mod adversarial;
 mod invariants;
 mod lifecycle;
 mod money;
+mod views;

@@ -22,6 +22,9 @@ const ATT: u128 = 1_000_000_000_000;
 /// What a provider of the test asks and bonds.
 const PRICE: u128 = 60 * ATT;
 const STAKE: u128 = 1_000 * ATT;
+/// What somebody delegates to it, and what of that is on its way out.
+const DELEGATED: u128 = 500 * ATT;
+const LEAVING: u128 = 100 * ATT;
 
 /// How long one run of a program may take, in seconds. Generous: the machine may be busy with other tests.
 const PATIENCE_SECONDS: &str = "300";
@@ -47,7 +50,7 @@ async fn the_typescript_example_orders_a_job_and_gets_its_money_back() {
     let folder = "examples/dapp/typescript";
     for file in [".npmrc", ".papi/polkadot-api.json", "package.json", "package-lock.json", "tsconfig.json"]
         .into_iter()
-        .chain(["dapp.ts", "job.ts", "say.ts"])
+        .chain(["dapp.ts", "job.ts", "page.ts", "say.ts"])
         .map(|name| format!("{folder}/{name}"))
         .chain(["chain-client/metadata/attune.scale".to_owned()])
     {
@@ -105,6 +108,8 @@ async fn orders_a_job_and_gets_its_money_back(program: impl Fn(&[&str]) -> Outpu
     assert_eq!(names(&kept), ["provider", "will_hold", "event", "job", "balance"]);
     assert_eq!(kept[0]["provider"], provider);
     assert_eq!((planck(&kept[0]["price_per_gpu_hour"]), planck(&kept[0]["stake"])), (PRICE, STAKE));
+    assert_eq!((planck(&kept[0]["bond_room"]), &kept[0]["status"]), (STAKE, &"Active".into()));
+    assert_eq!(kept[3]["timeline"], Value::from(vec!["Requested"]));
     assert_eq!(state_of(&node, 0).await, "Open");
 
     let lines = lines_of(&run(&["--account", "//Customer2", "--model", "0"]));
@@ -117,6 +122,7 @@ async fn orders_a_job_and_gets_its_money_back(program: impl Fn(&[&str]) -> Outpu
     let (price, audits, deposit) =
         (planck(&cost["max_price"]), planck(&cost["audit_budget"]), planck(&cost["deposit"]));
     assert_eq!(planck(&cost["will_hold"]), price + audits + deposit);
+    assert_eq!((planck(&open["most"]), &open["segments"]), (price, &1.into()));
     assert_eq!((&created["event"], &created["job"]), (&"JobCreated".into(), &1.into()));
     assert_eq!((planck(&created["max_price"]), planck(&created["audit_budget"])), (price, audits));
     assert_eq!(
@@ -130,9 +136,26 @@ async fn orders_a_job_and_gets_its_money_back(program: impl Fn(&[&str]) -> Outpu
         (&ended["job"], &ended["state"], planck(&ended["escrow"])),
         (&1.into(), &"Cancelled".into(), 0)
     );
+    assert_eq!(ended["timeline"], Value::from(vec!["Requested", "Ended"]));
     assert_eq!(planck(&after["held"]), deposit, "the deposit stays until the entry is pruned");
     assert_eq!(state_of(&node, 1).await, "Cancelled");
     assert_eq!(held_by(&node, "//Customer2").await, deposit);
+
+    // Somebody's stake: what the provider earned with the job that was kept, and when what leaves is free.
+    earn_for_a_delegator(&node).await;
+    let holder = key("//Dave").public_key().to_account_id().to_string();
+    let lines = lines_of(&run(&["--holder", &holder]));
+    assert_eq!(names(&lines), ["provider", "stake", "unbonding"]);
+    let [listed, stake, clock] = &lines[..] else { unreachable!() };
+    // Of what is delegated, a slash takes at most a fifth.
+    assert_eq!(planck(&listed["bond_room"]), STAKE + (DELEGATED - LEAVING) / 5);
+    assert_eq!((&stake["stake"], planck(&stake["worth"])), (&provider.into(), DELEGATED - LEAVING));
+    // A tenth of the price for calling it off, less a tenth of commission, shared by stake and rounded down.
+    let shared = price / 10 * 9 / 10 * (DELEGATED - LEAVING) / (STAKE + DELEGATED - LEAVING);
+    assert!((shared - 1..=shared).contains(&planck(&stake["pending_income"])), "{shared}, and {stake}");
+    assert_eq!((planck(&clock["worth"]), &clock["obstacle"]), (LEAVING, &Value::Null));
+    let (unlock_at, left) = (clock["unlock_at"].as_u64(), clock["blocks_left"].as_u64());
+    assert!(left > Some(0) && unlock_at > left, "{clock}");
 
     // A refusal by a pallet has its name and its documentation.
     let refused = run(&["--account", "//Customer2", "--model", "7"]);
@@ -145,6 +168,34 @@ async fn orders_a_job_and_gets_its_money_back(program: impl Fn(&[&str]) -> Outpu
     // What is not a development key is refused, and not repeated where a log could keep it.
     let secret = run(&["--account", "bottom drive obey"]);
     assert!(!secret.status.success() && !text_of(&secret).contains("obey"), "{}", text_of(&secret));
+}
+
+/// Dave delegates to the provider and takes a part of it back; then the provider takes job 0, whose customer calls it off
+/// and pays for that.
+async fn earn_for_a_delegator(node: &Node) {
+    let provider = dynamic::Value::from_bytes(key("//Provider1").public_key().0);
+    let number = dynamic::Value::u128;
+    // A thousand shares for a planck: nobody has been slashed.
+    let acts = [
+        ("//Dave", "ProviderStaking", "delegate", vec![provider.clone(), number(DELEGATED)]),
+        ("//Dave", "ProviderStaking", "undelegate", vec![provider, number(LEAVING * 1_000)]),
+        ("//Provider1//operator", "JobEscrow", "accept_job", vec![number(0), number(ATT)]),
+        ("//Provider1//operator", "JobEscrow", "start_job", vec![number(0)]),
+        ("//Customer", "JobEscrow", "cancel_job", vec![number(0)]),
+    ];
+    for (who, pallet, call, arguments) in acts {
+        submit(node, &key(who), pallet, call, arguments).await;
+    }
+}
+
+/// Sends a call and waits until a final block has it.
+async fn submit(node: &Node, who: &Keypair, pallet: &str, call: &str, arguments: Vec<dynamic::Value>) {
+    let payload = dynamic::tx(pallet, call, arguments);
+    let at = latest(node).await;
+    let sent =
+        at.transactions().sign_and_submit_then_watch_default(&payload, who).await.expect("the node takes it");
+    let done = sent.wait_for_finalized_success().await;
+    done.unwrap_or_else(|error| panic!("{pallet}.{call}: {error}"));
 }
 
 /// Registers a provider and gives its address.
@@ -169,11 +220,7 @@ async fn register_provider(node: &Node) -> String {
         dynamic::Value::from_bytes(operator.public_key().0),
         number(STAKE),
     ];
-    let call = dynamic::tx("ProviderStaking", "register", fields);
-    let at = latest(node).await;
-    let sent =
-        at.transactions().sign_and_submit_then_watch_default(&call, &stash).await.expect("the node takes it");
-    sent.wait_for_finalized_success().await.expect("the provider is registered");
+    submit(node, &stash, "ProviderStaking", "register", fields).await;
     stash.public_key().to_account_id().to_string()
 }
 
@@ -221,7 +268,7 @@ fn lines_of(output: &Output) -> Vec<Value> {
 
 /// What each line is about.
 fn names(lines: &[Value]) -> Vec<&str> {
-    let all = ["provider", "open_job", "will_hold", "event", "job", "balance"];
+    let all = ["provider", "open_job", "will_hold", "event", "job", "balance", "stake", "unbonding"];
     let name = |line: &Value| all.into_iter().find(|name| !line[*name].is_null()).unwrap_or("?");
     lines.iter().map(name).collect()
 }
