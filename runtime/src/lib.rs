@@ -3,8 +3,8 @@
 //! This crate composes; it decides little. Rules of money and of proof live in the pallets, shared types in
 //! `attune-primitives`. What is decided here: which pallets run and with which parameters ([`configs`]), how
 //! time is cut into slots and epochs ([`timing`]), where the randomness of audits comes from
-//! ([`audit_randomness`]), what the first block holds ([`genesis`]), and what may be asked from outside
-//! ([`apis`]).
+//! ([`audit_randomness`]), what the first block holds ([`genesis`]), how an older chain's state becomes this
+//! runtime's ([`migrations`]), and what may be asked from outside ([`apis`]).
 //!
 //! The same code is built twice: natively, for tests and for tools that need the types, and as Wasm, which is
 //! what a chain runs. A node never executes the native build.
@@ -25,6 +25,7 @@ pub mod audit_randomness;
 mod composition;
 pub mod configs;
 pub mod genesis;
+pub mod migrations;
 pub mod timing;
 pub mod weights;
 
@@ -141,9 +142,9 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: Cow::Borrowed("attune"),
     impl_name: Cow::Borrowed("attune"),
     authoring_version: 1,
-    spec_version: 1,
+    spec_version: 2,
     impl_version: 1,
     apis: apis::RUNTIME_API_VERSIONS,
-    transaction_version: 1,
+    transaction_version: 2,
     system_version: 1,
 };

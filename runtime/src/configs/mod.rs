@@ -6,4 +6,5 @@ pub mod convenience;
 pub mod election;
 pub mod money;
 pub mod system;
+pub mod upgrades;
 pub mod windows;
