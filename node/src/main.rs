@@ -8,8 +8,11 @@
 mod chain_spec;
 mod cli;
 mod command;
+mod launch;
 mod rpc;
 mod service;
+#[cfg(test)]
+mod upgrade_tests;
 
 fn main() -> sc_cli::Result<()> {
     command::run()
