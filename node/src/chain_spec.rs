@@ -155,6 +155,7 @@ fn properties() -> Properties {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sc_chain_spec::ChainSpec;
     use sp_runtime::BuildStorage;
 
     /// Tests that need the Wasm fail, rather than pass unseen, where it was not built.

@@ -136,7 +136,7 @@ impl Check {
 
     fn balances(&mut self, endowments: &[Endowment]) -> BTreeMap<AccountId, Balance> {
         let mut balances = BTreeMap::new();
-        let mut issued: Balance = 0;
+        let mut issued: Option<Balance> = Some(0);
         for (index, Endowment { account, att }) in endowments.iter().enumerate() {
             let what = format!("balances[{index}]");
             let Some(account) = self.account(&format!("{what}.account"), account) else { continue };
@@ -151,10 +151,11 @@ impl Check {
                     "{what} gives {account} {att} {SYMBOL}, less than an account must hold (0.001): give more, or leave it out"
                 ));
             }
-            match issued.checked_add(amount) {
-                Some(sum) => issued = sum,
-                None => {
-                    self.problem(format!("{what}: all balances together are more than the chain can count"))
+            // Said once: what comes after it is too much as well.
+            if let Some(sum) = issued {
+                issued = sum.checked_add(amount);
+                if issued.is_none() {
+                    self.problem(format!("{what}: all balances together are more than the chain can count"));
                 }
             }
             if balances.insert(account.clone(), amount).is_some() {

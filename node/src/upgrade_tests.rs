@@ -111,13 +111,17 @@ fn the_previous_runtime_is_older_and_of_the_same_chain() {
     let version = |code: &[u8]| {
         let executor: WasmExecutor<sp_io::SubstrateHostFunctions> = WasmExecutor::builder().build();
         let fetcher = WrappedRuntimeCode(code.into());
-        let hash = sp_core::blake2_256(code).to_vec();
+        let hash = sp_io::hashing::blake2_256(code).to_vec();
         let code = RuntimeCode { code_fetcher: &fetcher, heap_pages: None, hash };
         let mut state = TestExternalities::new_empty();
         executor.runtime_version(&mut state.ext(), &code).expect("it is a runtime")
     };
     let (previous, this) = (version(PREVIOUS), version(ours()));
-    assert_eq!((&previous.spec_name, &this), (&VERSION.spec_name, &VERSION));
+    assert_eq!(
+        (&previous.spec_name, this.spec_version),
+        (&VERSION.spec_name, VERSION.spec_version),
+        "one chain, and the Wasm is that of the code"
+    );
     assert!(
         previous.spec_version < VERSION.spec_version,
         "{} < {}",

@@ -6,7 +6,7 @@ use super::*;
 fn secret(index: usize, role: &str) -> String {
     format!(
         "0x{}//{role}",
-        sp_core::bytes::to_hex(&sp_core::blake2_256(&[u8::try_from(index).unwrap()]), false)
+        sp_core::bytes::to_hex(&sp_io::hashing::blake2_256(&[u8::try_from(index).unwrap()]), false)
             .trim_start_matches("0x")
     )
 }
