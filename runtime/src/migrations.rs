@@ -25,9 +25,9 @@
 ///
 /// | runtime | from | migrations |
 /// |---|---|---|
-/// | 2 | 1 | none: no layout has changed |
+/// | 2 | 1 | provider-staking 1 to 2: what heartbeats need |
 #[cfg(not(feature = "runtime-benchmarks"))]
-pub type Migrations = ();
+pub type Migrations = (pallet_provider_staking::migrations::v2::AddHeartbeats<crate::Runtime>,);
 
 /// What the pallet asks for when it is benchmarked itself.
 #[cfg(feature = "runtime-benchmarks")]

@@ -386,7 +386,7 @@ pub fn class_exact(class: &str) -> ArithmeticMode {
 }
 
 /// A share of the price, without a dependency on the arithmetic crate: its encoding is that of a `u32`.
-fn share<T: codec::Decode>(millionths: u32) -> T {
+pub fn share<T: codec::Decode>(millionths: u32) -> T {
     T::decode(&mut &codec::Encode::encode(&millionths)[..]).unwrap()
 }
 
