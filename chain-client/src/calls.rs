@@ -5,7 +5,7 @@
 use attune_primitives::{
     proof::SegmentCommitment, provider::ProviderProfile, Balance, BlockNumber, JobId, ModelId, RecordId,
 };
-use subxt::utils::MultiAddress;
+use subxt::{dynamic::Value, utils::MultiAddress};
 
 use crate::{
     api::{
@@ -253,4 +253,20 @@ pub fn enforce_audit_deadline(job: JobId, segment: u32) -> Call {
 /// Removes a record that was kept long enough, by its customer.
 pub fn remove_record(record: RecordId) -> Call {
     Call::new(transactions().proof_of_training().remove_record(record))
+}
+
+/// The administrator agrees to a new runtime by the blake2-256 hash of its code; anyone may then bring it
+/// ([`apply_upgrade`]). Encoded by the node's metadata alone, so that a program of one release can upgrade a chain of
+/// another.
+pub fn authorize_upgrade(code_hash: H256) -> Call {
+    let authorize =
+        Value::named_variant("authorize_upgrade", [("code_hash", Value::from_bytes(code_hash.0))]);
+    let call = Value::unnamed_variant("System", [authorize]);
+    Call::new(subxt::dynamic::tx("Sudo", "sudo", vec![call]))
+}
+
+/// Brings the code of a runtime that the administrator has agreed to: the next block runs it. Whoever sends it, it is the
+/// same code.
+pub fn apply_upgrade(code: Vec<u8>) -> Call {
+    Call::new(transactions().system().apply_authorized_upgrade(code))
 }

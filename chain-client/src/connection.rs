@@ -2,7 +2,9 @@
 //!
 //! The one idea: a [`Chain`] outlives its node. The socket reconnects by itself, requests that were under way are
 //! repeated by subxt's backend, and [`FinalizedBlocks`] subscribes again after a loss, so that a restarted node costs
-//! its watchers some seconds and nothing else. Whoever reads state does so at a [`View`] of one block, so that what it
+//! its watchers some seconds and nothing else. It outlives the chain's runtime, too: each block is read by the metadata of
+//! its own runtime, and a transaction is signed for the runtime that will execute it. What an upgrade has not changed works
+//! on; what it has changed is refused by name ([`Error::Incompatible`]), until the program is of that release. Whoever reads state does so at a [`View`] of one block, so that what it
 //! sees fits together.
 
 use std::{sync::Arc, time::Duration};
@@ -69,7 +71,8 @@ impl std::fmt::Debug for Chain {
 }
 
 impl Chain {
-    /// Connects to a node and checks that its runtime is the one that this program was built for.
+    /// Connects to a node. A runtime of this program's own version has to be the one that it was built for; of another
+    /// version, only what differs is refused, when it is asked for.
     ///
     /// # Errors
     /// [`Error::Address`] for anything but `ws://` or `wss://`; [`Error::Unreachable`] if nothing answers within eight
@@ -289,11 +292,19 @@ async fn identify(
     legacy: &LegacyRpcMethods<RpcConfigFor<Config>>,
 ) -> Result<ChainIdentity> {
     let at = client.at_current_block().await.map_err(request("the finalized block"))?;
+    let (ours, found) = (crate::BUILT_FOR_SPEC_VERSION, at.spec_version());
     if !api::is_codegen_valid_for(at.metadata_ref()) {
-        return Err(Error::Incompatible {
-            ours: crate::BUILT_FOR_SPEC_VERSION.to_string(),
-            found: format!("a different interface at version {}", at.spec_version()),
-        });
+        if found == ours {
+            return Err(Error::Incompatible {
+                ours: ours.to_string(),
+                found: format!("a different interface at version {found}"),
+            });
+        }
+        tracing::warn!(
+            ours,
+            found,
+            "the chain's runtime is of another version than this program; what differs between them will be refused"
+        );
     }
     let what = "the chain's name and type";
     let babe = at

@@ -22,8 +22,8 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
-    /// The node runs a runtime that this program was not built for.
-    #[error("expected a runtime whose interface is that of version {ours}, found {found}; use the release of this program that belongs to the node's runtime, or upgrade the node")]
+    /// The node runs a runtime that this program was not built for, and what was asked for has another form there.
+    #[error("expected a runtime whose interface is that of version {ours}, found {found}; use the release of this program that belongs to the chain's runtime, or wait until the chain is upgraded to this one's")]
     Incompatible {
         /// Version of the runtime that this program was built for.
         ours: String,
@@ -105,6 +105,12 @@ impl Error {
         )
     }
 
+    /// Whether the chain's runtime and this program are of different releases, so that the same request succeeds once
+    /// either of them is upgraded.
+    pub fn is_of_another_release(&self) -> bool {
+        matches!(self, Self::Incompatible { .. })
+    }
+
     /// The rejection by a pallet with this error name, if that is what this is.
     pub fn rejected_with(&self, pallet: &str, error: &str) -> bool {
         matches!(self, Self::Rejected(rejection) if rejection.pallet == pallet && rejection.error == error)
@@ -116,7 +122,8 @@ pub(crate) fn request<E: Into<subxt::Error>>(what: &'static str) -> impl FnOnce(
     move |error| {
         let reason = error.into().to_string();
         if reason.contains("not compatible with the live chain") {
-            Error::Decode { what, reason }
+            let ours = crate::BUILT_FOR_SPEC_VERSION.to_string();
+            Error::Incompatible { ours, found: format!("another form of {what}") }
         } else {
             Error::Request { what, reason }
         }

@@ -48,7 +48,7 @@ pub use attune_primitives::H256;
 pub use subxt::utils::AccountId32 as AccountId;
 
 /// Version of the runtime that this program was built for.
-pub const BUILT_FOR_SPEC_VERSION: u32 = 1;
+pub const BUILT_FOR_SPEC_VERSION: u32 = 2;
 
 #[cfg(test)]
 mod tests {

@@ -117,6 +117,33 @@ impl View {
         self.at.block_hash()
     }
 
+    /// Version of the runtime that the chain has after this block.
+    pub fn spec_version(&self) -> u32 {
+        self.at.spec_version()
+    }
+
+    /// True from the block in which the chain got a new runtime to the one in which the last of its migrations ends:
+    /// what is stored then may have the old form, the new one, or some of both, and no block takes a transaction. Whoever
+    /// acts on state waits.
+    ///
+    /// # Errors
+    /// [`crate::Error::Request`].
+    pub async fn is_upgrading(&self) -> Result<bool> {
+        const WHAT: &str = "whether the chain is being upgraded";
+        // The runtime that migrations were last run for: an upgrade's own block still has the one before.
+        let migrated_to = fetch!(self, WHAT, api::storage().system().last_runtime_upgrade(), ());
+        if migrated_to.is_none_or(|migrated| migrated.spec_version != self.spec_version()) {
+            return Ok(true);
+        }
+        // By name: a runtime without stepped migrations has nothing to wait for.
+        const MIGRATIONS: &str = "MultiBlockMigrations";
+        if self.at.metadata_ref().pallet_by_name(MIGRATIONS).is_none() {
+            return Ok(false);
+        }
+        let cursor = subxt::dynamic::storage::<(), subxt::dynamic::Value>(MIGRATIONS, "Cursor");
+        Ok(self.at.storage().try_fetch(cursor, ()).await.map_err(request(WHAT))?.is_some())
+    }
+
     /// Unix time of the block, in milliseconds.
     ///
     /// # Errors

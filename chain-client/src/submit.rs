@@ -6,7 +6,8 @@
 //! cannot come back days later.
 //!
 //! A transaction whose nonce was taken meanwhile (by another program with the same key) never got into the pool, so it
-//! is signed again. One that did get into the pool is never sent again from here: whether to do so is the caller's
+//! is signed again. So is one that was refused because the chain is being upgraded: it was signed for the runtime of the
+//! latest finalized block, and the best block may have the next one already. One that did get into the pool is never sent again from here: whether to do so is the caller's
 //! question to the chain's state.
 
 use std::{sync::Arc, time::Duration};
@@ -36,6 +37,8 @@ use crate::{
 /// How long a transaction stays valid, in blocks.
 pub const MORTAL_BLOCKS: u64 = 64;
 const NONCE_ATTEMPTS: u32 = 5;
+/// How long a transaction waits, after an upgrade of the chain's runtime, until the upgrade is final.
+const UPGRADE_PATIENCE: Duration = Duration::from_secs(120);
 
 /// What to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,6 +249,7 @@ impl Submitter {
     ) -> Result<TransactionProgress<Config, OnlineClientAtBlockImpl<Config>>> {
         let _turn = self.turn.lock().await;
         let mut attempt = 1;
+        let give_up_at = tokio::time::Instant::now() + UPGRADE_PATIENCE;
         loop {
             // Signed against a finalized block, which no reorganisation can take away.
             let at = self.chain.client().at_current_block().await.map_err(request("the finalized block"))?;
@@ -266,6 +270,17 @@ impl Submitter {
                     tracing::debug!(call = call.name(), nonce, %error, "the nonce was taken; signing again");
                     attempt += 1;
                     tokio::time::sleep(Duration::from_millis(300)).await;
+                }
+                Err(error)
+                    if full_text(&error).contains("bad signature")
+                        && tokio::time::Instant::now() < give_up_at
+                        && self.chain.best().await?.spec_version() != at.spec_version() =>
+                {
+                    tracing::debug!(
+                        call = call.name(),
+                        "the chain is being upgraded; signing again once that is final"
+                    );
+                    tokio::time::sleep(Duration::from_secs(1)).await;
                 }
                 Err(error) => return Err(refusal(call, &error)),
             }

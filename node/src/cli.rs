@@ -4,6 +4,7 @@ use sc_cli::{
     BuildSpecCmd, ChainInfoCmd, CheckBlockCmd, ExportBlocksCmd, ExportChainSpecCmd, ExportStateCmd,
     ImportBlocksCmd, KeySubcommand, PurgeChainCmd, RevertCmd, RunCmd,
 };
+use std::path::PathBuf;
 
 /// The command line.
 #[derive(Debug, clap::Parser)]
@@ -17,6 +18,22 @@ pub(crate) struct Cli {
     pub(crate) run: RunCmd,
 }
 
+/// What `export-chain-spec` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExportChainSpec {
+    /// Which chain, in which form, and to where.
+    #[clap(flatten)]
+    pub(crate) export: ExportChainSpecCmd,
+
+    /// Begin with this runtime (Wasm, compressed or not) in place of the node's own.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) runtime: Option<PathBuf>,
+
+    /// With `--chain mainnet`: the validators, balances and administrator of the network, as JSON (docs/launch.md).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) genesis: Option<PathBuf>,
+}
+
 /// Everything but running the node.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Subcommand {
@@ -27,8 +44,8 @@ pub(crate) enum Subcommand {
     /// Write the chain specification (the older command; `export-chain-spec` does the same).
     BuildSpec(BuildSpecCmd),
 
-    /// Write the chain specification as JSON, plain or raw.
-    ExportChainSpec(ExportChainSpecCmd),
+    /// Write the chain specification as JSON, plain or raw: of a preset, of a network of your own, with any runtime.
+    ExportChainSpec(ExportChainSpec),
 
     /// Check a block again.
     CheckBlock(CheckBlockCmd),

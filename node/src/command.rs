@@ -52,7 +52,11 @@ pub(crate) fn run() -> sc_cli::Result<()> {
         Some(Subcommand::BuildSpec(command)) => {
             cli.create_runner(command)?.sync_run(|config| command.run(config.chain_spec, config.network))
         }
-        Some(Subcommand::ExportChainSpec(command)) => command.run(cli.load_spec(&command.chain)?),
+        Some(Subcommand::ExportChainSpec(command)) => {
+            let chosen = (command.runtime.as_deref(), command.genesis.as_deref());
+            let spec = chain_spec::make(&command.export.chain, chosen.0, chosen.1)?;
+            command.export.run(Box::new(spec))
+        }
         Some(Subcommand::CheckBlock(command)) => cli.create_runner(command)?.async_run(|config| {
             let PartialComponents { client, task_manager, import_queue, .. } = service::partial(&config)?;
             Ok((command.run(client, import_queue), task_manager))

@@ -8,9 +8,21 @@
 mod chain_spec;
 mod cli;
 mod command;
+mod launch;
 mod rpc;
 mod service;
+#[cfg(test)]
+mod upgrade_tests;
 
-fn main() -> sc_cli::Result<()> {
-    command::run()
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match command::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        // As text: an error may be a list of them.
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

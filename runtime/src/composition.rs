@@ -85,6 +85,10 @@ mod runtime {
     pub type ValidatorElection = pallet_validator_election;
     #[runtime::pallet_index(44)]
     pub type VoterList = pallet_bags_list;
+
+    // Upgrades.
+    #[runtime::pallet_index(50)]
+    pub type MultiBlockMigrations = pallet_migrations;
 }
 
 /// The transactions that a block begins with, made of what its author supplies (the time).

@@ -3,8 +3,8 @@
 //! This crate composes; it decides little. Rules of money and of proof live in the pallets, shared types in
 //! `attune-primitives`. What is decided here: which pallets run and with which parameters ([`configs`]), how
 //! time is cut into slots and epochs ([`timing`]), where the randomness of audits comes from
-//! ([`audit_randomness`]), what the first block holds ([`genesis`]), and what may be asked from outside
-//! ([`apis`]; for pages, [`page_api`]).
+//! ([`audit_randomness`]), what the first block holds ([`genesis`]), how an older chain's state becomes this
+//! runtime's ([`migrations`]), and what may be asked from outside ([`apis`]; for pages, [`page_api`]).
 //!
 //! The same code is built twice: natively, for tests and for tools that need the types, and as Wasm, which is
 //! what a chain runs. A node never executes the native build.
@@ -28,8 +28,9 @@ pub mod configs;
 pub mod event_shapes;
 pub mod genesis;
 pub mod metadata_hash;
-pub mod payment;
+pub mod migrations;
 pub mod page_api;
+pub mod payment;
 pub mod timing;
 pub mod weights;
 
@@ -151,9 +152,9 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: Cow::Borrowed("attune"),
     impl_name: Cow::Borrowed("attune"),
     authoring_version: 1,
-    spec_version: 1,
+    spec_version: 2,
     impl_version: 1,
     apis: apis::RUNTIME_API_VERSIONS,
-    transaction_version: 1,
+    transaction_version: 2,
     system_version: 1,
 };

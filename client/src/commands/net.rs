@@ -34,6 +34,10 @@ pub struct Up {
     /// Threads of each worker; of class-exact jobs, part of its execution class
     #[arg(long, default_value_t = 2)]
     threads: u32,
+    /// Begin with this chain specification in place of the preset `local`, whose accounts it must have: for instance the
+    /// same network with another runtime (`attune-node export-chain-spec --chain local --runtime FILE`)
+    #[arg(long, value_name = "FILE")]
+    chain: Option<PathBuf>,
     /// The node's program [default: beside this one, or on the PATH]
     #[arg(long, value_name = "PATH")]
     node_program: Option<PathBuf>,
@@ -95,6 +99,7 @@ async fn up(context: &Context, options: Up) -> Result<()> {
     let options = UpOptions {
         workers: options.workers,
         threads: options.threads,
+        chain: options.chain,
         node_program: options.node_program,
         worker_program: options.worker_program,
     };

@@ -35,6 +35,8 @@ pub struct UpOptions {
     pub workers: usize,
     /// Threads that each worker trains with; of class-exact jobs, part of its execution class.
     pub threads: u32,
+    /// The specification of the chain, which must have the `local` preset's accounts; that preset if none is given.
+    pub chain: Option<PathBuf>,
     /// The node's program; looked for if none is given.
     pub node_program: Option<PathBuf>,
     /// The worker's program; looked for if none is given.
@@ -176,11 +178,19 @@ fn plan(folder: &Path, options: &UpOptions) -> Result<NetRecord> {
         peers.push(make_node_key(&node, &folder.join("node-key"))?);
     }
     let address = |index: usize| format!("/ip4/127.0.0.1/tcp/{}/p2p/{}", node_ports[index * 3], peers[index]);
+    let chain = match &options.chain {
+        Some(file) if file.is_file() => {
+            std::path::absolute(file).with_context(|| format!("resolving {}", file.display()))?
+        }
+        Some(file) => bail!("there is no chain specification at {}", file.display()),
+        None => "local".into(),
+    };
     let mut services = Vec::new();
     for (index, name) in VALIDATORS.iter().enumerate() {
         let others: Vec<String> =
             (0..VALIDATORS.len()).filter(|other| *other != index).map(address).collect();
-        services.push(validator(folder, &node, name, &node_ports[index * 3..index * 3 + 3], &others));
+        let ports = &node_ports[index * 3..index * 3 + 3];
+        services.push(validator(folder, &node, &chain, name, ports, &others));
     }
     for (index, port) in worker_ports.iter().enumerate() {
         let node_url = services[index % VALIDATORS.len()].url.clone();
@@ -189,11 +199,18 @@ fn plan(folder: &Path, options: &UpOptions) -> Result<NetRecord> {
     Ok(NetRecord::new(services))
 }
 
-fn validator(folder: &Path, program: &Path, name: &str, ports: &[u16], others: &[String]) -> Service {
+fn validator(
+    folder: &Path,
+    program: &Path,
+    chain: &Path,
+    name: &str,
+    ports: &[u16],
+    others: &[String],
+) -> Service {
     let folder = folder.join(name);
     let [p2p, rpc, metrics] = [ports[0], ports[1], ports[2]];
     let mut args: Vec<String> = vec![
-        "--chain=local".into(),
+        format!("--chain={}", chain.display()),
         format!("--{name}"),
         "--base-path".into(),
         folder.join("data").display().to_string(),

@@ -78,6 +78,8 @@ struct State {
     losses: BTreeMap<JobId, Loss>,
     is_settled: bool,
     is_unregistered: bool,
+    /// What was said last about the chain's runtime.
+    waits_for: Option<String>,
     greeted: Option<(AccountId, ProviderProfile)>,
 }
 
@@ -224,7 +226,6 @@ async fn follow(shared: &Arc<Shared>) -> Result<()> {
     let chain = Chain::connect_when_there(&shared.config.node).await?;
     claim_folder(shared, &chain)?;
     let submitter = Submitter::new(chain.clone(), account)?;
-    let constants = chain.finalized().await?.constants().await?;
     tracing::info!(chain = chain.identity().name, "connected");
     let waker = shared.clone();
     let mut blocks = chain.finalized_blocks();
@@ -234,17 +235,35 @@ async fn follow(shared: &Arc<Shared>) -> Result<()> {
             waker.wake.notify_one();
         }
     });
+    // What the runtime fixes, and the version of that runtime.
+    let mut constants = None;
     let ended = loop {
-        if let Err(error) = round(shared, &submitter, &constants).await {
-            if !error.is_transient() {
-                break Err(error.into());
+        match round(shared, &submitter, &mut constants).await {
+            Ok(()) => {}
+            // Nothing that this worker can mend, and no reason to end: it goes on serving what it has, and works again
+            // once the chain is upgraded, or somebody starts the worker of the chain's release in its place.
+            Err(error) if error.is_of_another_release() => wait_for_release(shared, error.to_string()),
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "could not look at the chain; trying again at the next block");
             }
-            tracing::warn!(%error, "could not look at the chain; trying again at the next block");
+            Err(error) => break Err(error.into()),
         }
         shared.wake.notified().await;
     };
     following.abort();
     ended
+}
+
+/// Says, whenever it changes, what of the chain's runtime keeps this worker from working.
+fn wait_for_release(shared: &Shared, reason: String) {
+    let mut state = shared.state();
+    if state.waits_for.as_ref() != Some(&reason) {
+        tracing::error!(
+            reason,
+            "can't work with the chain's runtime; serving what is here, and looking again at each block"
+        );
+        state.waits_for = Some(reason);
+    }
 }
 
 /// A base folder belongs to one chain: job ids of another one mean other jobs.
@@ -270,12 +289,30 @@ fn claim_folder(shared: &Shared, chain: &Chain) -> Result<()> {
 async fn round(
     shared: &Arc<Shared>,
     submitter: &Submitter,
-    constants: &Constants,
+    known_constants: &mut Option<(u32, Constants)>,
 ) -> attune_chain_client::Result<()> {
     let under_way = shared.state().under_way.clone();
     let chain = submitter.chain();
     let finalized = chain.finalized().await?;
     shared.tools.board.finalized_block.store(u64::from(finalized.number()), Ordering::Relaxed);
+    if finalized.is_upgrading().await? {
+        tracing::info!(
+            version = finalized.spec_version(),
+            "the chain is being upgraded; waiting for its migrations"
+        );
+        return Ok(());
+    }
+    let version = finalized.spec_version();
+    let constants = match known_constants.take() {
+        Some((known, constants)) if known == version => constants,
+        other => {
+            if let Some((before, _)) = other {
+                tracing::info!(before, now = version, "the chain has a new runtime");
+            }
+            finalized.constants().await?
+        }
+    };
+    let constants = &known_constants.insert((version, constants)).1;
     let me = finalized.provider_of_operator(&submitter.id()).await?;
     let known: BTreeSet<JobId> = JobDir::all(&shared.tools.base).unwrap_or_default().into_iter().collect();
     let view = match me {
@@ -301,6 +338,7 @@ async fn round(
         }
         shared.state().is_settled = true;
     }
+    shared.state().waits_for = None;
     for duty in reconcile(&view, &local, &shared.policy) {
         if !dispatch::perform(shared, submitter, &view, &local, duty).await {
             // What follows may build on it; the next round looks again.

@@ -1,8 +1,9 @@
-//! Whole jobs on a development node: an honest one in exact arithmetic with a worker that is killed in between, and a
-//! cheat in class-exact arithmetic.
+//! Whole jobs on a development node: an honest one in exact arithmetic with a worker that is killed in between, a
+//! cheat in class-exact arithmetic, and one that is trained while the chain is upgraded.
 
 #[allow(unreachable_pub, reason = "a module of one test")]
 mod network;
+mod upgrade;
 
 use std::{ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 

@@ -7,4 +7,5 @@ pub mod election;
 pub mod emergency;
 pub mod money;
 pub mod system;
+pub mod upgrades;
 pub mod windows;

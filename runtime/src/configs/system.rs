@@ -1,8 +1,8 @@
 //! The base: accounts, blocks, time.
 
 use crate::{
-    AccountId, Address, Babe, Balance, Block, BlockNumber, Nonce, PalletInfo, Runtime, RuntimeCall,
-    RuntimeEvent, RuntimeOrigin, RuntimeTask, VERSION,
+    AccountId, Address, Babe, Balance, Block, BlockNumber, MultiBlockMigrations, Nonce, PalletInfo, Runtime,
+    RuntimeCall, RuntimeEvent, RuntimeOrigin, RuntimeTask, VERSION,
 };
 use frame_support::{
     derive_impl,
@@ -59,6 +59,7 @@ impl frame_system::Config for Runtime {
     type ExtensionsWeightInfo = frame_system::SubstrateExtensionsWeight<Runtime>;
     type Lookup = AccountIdLookup<AccountId, ()>;
     type MaxConsumers = frame_support::traits::ConstU32<128>;
+    type MultiBlockMigrator = MultiBlockMigrations;
     type Nonce = Nonce;
     type SS58Prefix = Ss58Prefix;
     type SystemWeightInfo = frame_system::weights::SubstrateWeight<Runtime>;

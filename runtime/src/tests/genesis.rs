@@ -5,10 +5,12 @@ use crate::{
     configs::money::ExistentialDeposit,
     genesis::{
         accounts::{ACCOUNTS, ALICE, VALIDATORS},
-        names, preset,
+        names, preset, INFLATION, MAINNET_PRESET,
     },
-    AccountId, Babe, Balances, Grandpa, Runtime, Session, System, Treasury,
+    timing::Windows,
+    AccountId, Babe, Balances, Grandpa, Runtime, Session, System, Timing, Treasury,
 };
+use frame_support::traits::Get;
 use sp_core::{ed25519, sr25519, Pair};
 use std::collections::BTreeSet;
 
@@ -37,9 +39,9 @@ fn no_account_is_twice_in_the_table() {
 }
 
 #[test]
-fn a_preset_endows_every_account_and_keeps_the_treasury_alive() {
-    for name in names() {
-        chain(&name).execute_with(|| {
+fn a_test_preset_endows_every_account_and_keeps_the_treasury_alive() {
+    for name in ["development", "local_testnet"] {
+        chain(name).execute_with(|| {
             for (path, key) in ACCOUNTS {
                 assert_eq!(Balances::free_balance(AccountId::from(key)), ENDOWMENT, "{name}: {path}");
             }
@@ -77,7 +79,23 @@ fn an_alias_names_the_same_preset() {
     for (alias, name) in [("dev", "development"), ("local", "local_testnet")] {
         assert_eq!(preset(&alias.into()), preset(&name.into()));
     }
-    assert_eq!(preset(&"mainnet".into()), None);
+    assert_eq!(preset(&"mainet".into()), None);
+}
+
+#[test]
+fn the_mainnet_preset_has_the_constants_of_a_public_network_and_nobodys_keys() {
+    chain(MAINNET_PRESET).execute_with(|| {
+        assert_eq!(Babe::slot_duration(), 6_000);
+        assert_eq!(<Runtime as pallet_babe::Config>::EpochDuration::get(), 100);
+        assert_eq!(Timing::windows(), Windows::MAINNET);
+        assert_eq!(pallet_validator_election::Inflation::<Runtime>::get(), INFLATION);
+        assert_eq!(pallet_validator_election::MinValidators::<Runtime>::get(), 4);
+        assert_eq!(pallet_sudo::Key::<Runtime>::get(), None);
+        assert!(Session::validators().is_empty() && Babe::authorities().is_empty());
+        // The treasury's account alone.
+        assert_eq!(pallet_balances::TotalIssuance::<Runtime>::get(), ExistentialDeposit::get());
+        assert_eq!(frame_system::Account::<Runtime>::iter().count(), 1);
+    });
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! A development node, three providers with workers of their own, and a customer with a small job.
 //!
+//! Or three validators with a chain specification of their own, for what a single node can't show.
+//!
 //! The node is the binary that `ATTUNE_NODE` names, or `attune-node` beside the test's own target folder.
 
 use std::{
@@ -70,7 +72,8 @@ pub async fn until<T, F: Future<Output = Option<T>>>(
     }
 }
 
-fn node_binary() -> PathBuf {
+/// Where the node's binary is.
+pub fn node_binary() -> PathBuf {
     let found = std::env::var_os("ATTUNE_NODE").map(PathBuf::from).or_else(|| {
         let test = std::env::current_exe().ok()?;
         Some(test.ancestors().nth(2)?.join("attune-node"))
@@ -89,13 +92,14 @@ fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// A solo development node.
+/// A solo development node, or three validators.
 pub struct Network {
     pub dir: tempfile::TempDir,
     pub url: String,
     pub chain: Chain,
     node: Process,
     ports: [u16; 2],
+    others: Vec<(String, Process)>,
 }
 
 fn start_node(dir: &Path, [rpc, peers]: [u16; 2]) -> Process {
@@ -106,17 +110,58 @@ fn start_node(dir: &Path, [rpc, peers]: [u16; 2]) -> Process {
     Process::start(&mut command, &dir.join("node.log"))
 }
 
+/// The network key of the first of three validators, and the name by which the others find it.
+const FIRST_KEY: &str = "0000000000000000000000000000000000000000000000000000000000000001";
+const FIRST_PEER: &str = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp";
+
+fn start_validator(dir: &Path, name: &str, spec: &Path, [rpc, peers]: [u16; 2], first: u16) -> Process {
+    let mut command = Command::new(node_binary());
+    command.arg("--chain").arg(spec).arg(format!("--{name}")).arg("--base-path").arg(dir.join(name));
+    command.args(["--rpc-port", &rpc.to_string(), "--no-telemetry", "--no-prometheus", "--no-mdns"]);
+    command.args(["--listen-addr", &format!("/ip4/127.0.0.1/tcp/{peers}")]);
+    if peers == first {
+        command.args(["--node-key", FIRST_KEY]);
+    } else {
+        command.arg("--unsafe-force-node-key-generation");
+        command.args(["--bootnodes", &format!("/ip4/127.0.0.1/tcp/{first}/p2p/{FIRST_PEER}")]);
+    }
+    Process::start(&mut command, &dir.join(format!("{name}.log")))
+}
+
+async fn connect(url: &str) -> Chain {
+    tokio::time::timeout(Duration::from_secs(60), Chain::connect_when_there(url))
+        .await
+        .expect("the node answers within a minute")
+        .unwrap()
+}
+
 impl Network {
+    /// Three validators, which begin with this chain specification.
+    pub async fn three(dir: tempfile::TempDir, spec: &Path) -> Self {
+        let first = [free_port(), free_port()];
+        let node = start_validator(dir.path(), "alice", spec, first, first[1]);
+        let others = ["bob", "charlie"].map(|name| {
+            let ports = [free_port(), free_port()];
+            let process = start_validator(dir.path(), name, spec, ports, first[1]);
+            (format!("ws://127.0.0.1:{}", ports[0]), process)
+        });
+        let url = format!("ws://127.0.0.1:{}", first[0]);
+        let chain = connect(&url).await;
+        Self { dir, url, chain, node, ports: first, others: others.into() }
+    }
+
+    /// Connections to the other two of three validators.
+    pub async fn other_chains(&self) -> Vec<Chain> {
+        futures::future::join_all(self.others.iter().map(|(url, _)| connect(url))).await
+    }
+
     pub async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let ports = [free_port(), free_port()];
         let node = start_node(dir.path(), ports);
         let url = format!("ws://127.0.0.1:{}", ports[0]);
-        let chain = tokio::time::timeout(Duration::from_secs(60), Chain::connect_when_there(&url))
-            .await
-            .expect("the node answers within a minute")
-            .unwrap();
-        Self { dir, url, chain, node, ports }
+        let chain = connect(&url).await;
+        Self { dir, url, chain, node, ports, others: Vec::new() }
     }
 
     /// Kills the node and starts it again with its database, on the same ports.
@@ -162,6 +207,11 @@ impl Network {
     /// Registers provider `number` with its worker's endpoint and class.
     pub async fn register(&self, number: u32, class: &str) -> AccountId {
         let endpoint = self.endpoint(number).await;
+        self.register_at(number, class, endpoint).await
+    }
+
+    /// Registers provider `number` with an endpoint and a class.
+    pub async fn register_at(&self, number: u32, class: &str, endpoint: String) -> AccountId {
         let provider = self.submitter(&format!("//Provider{number}"));
         let operator = Account::dev(&format!("//Provider{number}//operator")).unwrap().id();
         let profile = ProviderProfile {
@@ -336,7 +386,7 @@ pub fn class_exact(class: &str) -> ArithmeticMode {
 }
 
 /// A share of the price, without a dependency on the arithmetic crate: its encoding is that of a `u32`.
-fn share<T: codec::Decode>(millionths: u32) -> T {
+pub fn share<T: codec::Decode>(millionths: u32) -> T {
     T::decode(&mut &codec::Encode::encode(&millionths)[..]).unwrap()
 }
 
