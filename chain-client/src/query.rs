@@ -356,6 +356,7 @@ impl View {
             delegator_loss_cap_ppm: constant!(self, staking.delegator_loss_cap()).0,
             commission_rise_delay: constant!(self, staking.commission_rise_delay()),
             max_handovers: constant!(self, escrow.max_handovers()),
+            max_bids: constant!(self, escrow.max_bids()),
             sponsorship_deposit: constant!(self, escrow.sponsorship_deposit()),
             job_deposit: constant!(self, escrow.job_deposit()),
             min_audit_fee: constant!(self, escrow.min_audit_fee()),

@@ -505,6 +505,8 @@ pub struct Constants {
     pub commission_rise_delay: BlockNumber,
     /// How often a failed job is handed over to another provider.
     pub max_handovers: u32,
+    /// Most bids that are kept for a job; a further one drops the dearest, or is refused if it is no better.
+    pub max_bids: u32,
     /// Deposit of a sponsorship, in planck.
     #[serde(with = "json::balance")]
     pub sponsorship_deposit: Balance,

@@ -97,7 +97,7 @@ fn finish_work(shared: &Shared, duty: Duty, result: Result<(), WorkError>) {
         }
         Err(WorkError::InputsUnusable(reason)) => {
             tracing::warn!(?duty, reason, "the job's inputs are unusable");
-            state.inputs.insert(duty.job(), Inputs::Unusable(reason));
+            state.inputs.extend(duty.job().map(|job| (job, Inputs::Unusable(reason))));
         }
         Err(error) => {
             shared.tools.board.work_failed.fetch_add(1, Ordering::Relaxed);
@@ -121,7 +121,7 @@ impl State {
 
 /// The transaction of a duty; `None` for work.
 fn call_of(shared: &Shared, view: &ChainView, local: &LocalView, duty: Duty) -> Option<Call> {
-    let files = || local.jobs.get(&duty.job()).map(|job| &job.files);
+    let files = || local.jobs.get(&duty.job()?).map(|job| &job.files);
     let trained = |segment: u32| files()?.segments.get(usize::try_from(segment).ok()?);
     Some(match duty {
         Duty::Accept { job } => {
@@ -154,10 +154,12 @@ fn call_of(shared: &Shared, view: &ChainView, local: &LocalView, duty: Duty) -> 
         }
         Duty::PushDeadline { job, .. } => calls::enforce_deadline(job),
         Duty::PushAuditDeadline { job, segment, .. } => calls::enforce_audit_deadline(job, segment),
+        Duty::ApplySlash { provider, slash } => calls::apply_slash(provider, slash),
         Duty::PrepareInputs { .. }
         | Duty::Train { .. }
         | Duty::Export { .. }
         | Duty::Audit { .. }
+        | Duty::KeepCheckpoint { .. }
         | Duty::Tidy { .. }
         | Duty::Forget { .. } => return None,
     })
@@ -171,12 +173,17 @@ fn work_of(shared: &Arc<Shared>, view: &ChainView, local: &LocalView, duty: Duty
     if let Duty::Forget { job } | Duty::Tidy { job } = duty {
         tools.board.end(job);
         let others = view.jobs.values().filter(|other| other.job.id != job && !other.job.state.is_terminal());
-        let used_data = others.map(|other| other.job.spec.data.root).collect();
-        let keep_adapter = matches!(duty, Duty::Tidy { .. });
-        return Some(Box::pin(async move { tools.clean_up(job, used_data, keep_adapter).await }));
+        // Two orders of the same thing have the same data, and the same checkpoints.
+        let used = others.flat_map(|other| {
+            let checkpoints = other.commitments.iter().map(|commitment| commitment.checkpoint);
+            checkpoints.chain([other.job.spec.data.root])
+        });
+        let (used, keep_adapter) = (used.collect(), matches!(duty, Duty::Tidy { .. }));
+        return Some(Box::pin(async move { tools.clean_up(job, used, keep_adapter).await }));
     }
-    let found = view.jobs.get(&duty.job())?.clone();
-    let files = local.jobs.get(&duty.job()).map(|job| job.files.clone()).unwrap_or_default();
+    let id = duty.job()?;
+    let found = view.jobs.get(&id)?.clone();
+    let files = local.jobs.get(&id).map(|job| job.files.clone()).unwrap_or_default();
     let model = view.model(found.job.spec.model)?.clone();
     let job = found.job.clone();
     Some(match duty {
@@ -248,6 +255,10 @@ fn work_of(shared: &Arc<Shared>, view: &ChainView, local: &LocalView, duty: Duty
                 tools.board.segments_audited.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             })
+        }
+        Duty::KeepCheckpoint { segment, .. } => {
+            let peers = peers(view, &found);
+            Box::pin(async move { tools.keep_checkpoint(&found, segment, &peers).await })
         }
         _ => return None,
     })
