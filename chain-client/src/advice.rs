@@ -76,6 +76,7 @@ const STAKING: &[(&str, &str)] = &[
     ("BondExists", "the job has a bond in this pool already; nothing is left to do"),
     ("HasOpenBonds", "the provider has open jobs; exit when they have ended"),
     ("PoolNotEmpty", "there are delegators, stake or bonds in the pool; evict and withdraw first"),
+    ("NotAsked", "this provider is not asked for a heartbeat in this period, or has answered; wait until it is asked again"),
     ("ArithmeticOverflow", "a number left its range; use a smaller amount"),
 ];
 

@@ -9,6 +9,7 @@
 //! * [`machine`] - the life of a job as one pure function, [`machine::next`].
 //! * [`provider`] - what a provider advertises.
 //! * [`proof`] - commitments, verdicts, and the training record that outlives a job.
+//! * [`heartbeat`] - who is asked for a heartbeat when, and what is signed.
 //! * [`odds`] - how likely a cheat is caught, and the bond that makes cheating not pay.
 //! * [`hashing`], [`merkle`], [`trace`], [`permutation`] - the hashes that the chain checks, and the data order.
 //! * [`traits`] - how the pallets reach each other.
@@ -17,6 +18,7 @@
 extern crate alloc;
 
 pub mod hashing;
+pub mod heartbeat;
 pub mod job;
 pub mod machine;
 pub mod merkle;

@@ -88,6 +88,11 @@ pub trait Stakes<AccountId> {
     /// The provider's stake, with the meaning that it has in [`OnStakeChanged::stake_changed`]; `None`, too, for an
     /// account that is not a provider.
     fn stake(provider: &AccountId) -> Option<Balance>;
+    /// The part of its rewards for blocks that the provider's pool gets now; the rest is not minted. Less than all of it
+    /// while the provider doesn't answer when it is asked whether its worker runs.
+    fn reward_part(_provider: &AccountId) -> Permill {
+        Permill::one()
+    }
 }
 
 /// What became of an audit that a provider was drawn for.

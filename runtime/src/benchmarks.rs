@@ -19,6 +19,8 @@ use frame_support::{
     BoundedVec,
 };
 use pallet_proof_of_training::types::{Audit, Draw, ModelInfo, Round, Slot, Stage, TrainingResult};
+use sp_core::{crypto::KeyTypeId, sr25519};
+use sp_io::crypto::{sr25519_generate, sr25519_sign};
 use sp_runtime::{
     traits::{BlakeTwo256, Hash},
     Permill,
@@ -26,7 +28,7 @@ use sp_runtime::{
 
 use crate::{
     audit_randomness::Sealed, configs::windows::MaxPhaseBlocks, units::ATT, AccountId, Balance, Balances,
-    JobEscrow, ProofOfTraining, ProviderStaking, Runtime, RuntimeOrigin, System,
+    JobEscrow, ProofOfTraining, ProviderStaking, Runtime, RuntimeOrigin, Signature, System,
 };
 
 frame_benchmarking::define_benchmarks!(
@@ -87,6 +89,24 @@ fn register_all(class: &ExecutionClass) -> Vec<(AccountId, AccountId)> {
 
 fn set_block_number(block: BlockNumber) {
     System::set_block_number(block);
+}
+
+/// Under which the host keeps the keys of benchmarks.
+const KEYS: KeyTypeId = KeyTypeId(*b"attb");
+
+/// A key that the host has.
+fn host_key() -> sr25519::Public {
+    sr25519_generate(KEYS, Some(b"//attune/benchmark".to_vec()))
+}
+
+impl pallet_provider_staking::benchmarking::BenchmarkHelper<AccountId, Signature> for Neighbours {
+    fn operator() -> AccountId {
+        AccountId::from(host_key())
+    }
+
+    fn sign(message: &[u8]) -> Signature {
+        sr25519_sign(KEYS, &host_key(), message).expect("the host has just made the key; qed").into()
+    }
 }
 
 impl pallet_job_escrow::benchmarking::BenchmarkHelper<AccountId> for Neighbours {

@@ -78,6 +78,7 @@ pub type UncheckedExtrinsic =
     generic::UncheckedExtrinsic<Address, RuntimeCall, Signature, TransactionExtensions>;
 /// What a transaction signs besides its call: chain, version, lifetime, nonce and tip.
 pub type TransactionExtensions = (
+    frame_system::AuthorizeCall<Runtime>,
     frame_system::CheckNonZeroSender<Runtime>,
     frame_system::CheckSpecVersion<Runtime>,
     frame_system::CheckTxVersion<Runtime>,

@@ -1,19 +1,36 @@
 //! A benchmark for each call, on its most expensive path.
 
 use attune_primitives::{
+    heartbeat::payload,
     provider::{Hardware, ProviderProfile},
     traits::Providers as ProvidersApi,
-    Balance,
+    Balance, H256,
 };
 use frame_benchmarking::v2::*;
-use frame_support::traits::{
-    fungible::{Inspect, Mutate},
-    EnsureOrigin, Get,
+use frame_support::{
+    migrations::SteppedMigration,
+    pallet_prelude::{StorageVersion, TransactionSource},
+    traits::{
+        fungible::{Inspect, Mutate},
+        Authorize, EnsureOrigin, Get,
+    },
+    weights::WeightMeter,
 };
 use frame_system::{Pallet as System, RawOrigin};
 use sp_arithmetic::{traits::Saturating, Permill};
 
-use crate::*;
+use crate::{
+    migrations::v2::{AddHeartbeats, OldProvider},
+    *,
+};
+
+/// What benchmarks need of the neighbours.
+pub trait BenchmarkHelper<AccountId, Signature> {
+    /// An account whose key the host knows.
+    fn operator() -> AccountId;
+    /// Its signature.
+    fn sign(message: &[u8]) -> Signature;
+}
 
 /// An account that can pay for anything that the benchmarks do.
 fn funded<T: Config>(name: &'static str) -> T::AccountId {
@@ -113,6 +130,37 @@ fn slashed<T: Config>(provider: &T::AccountId) -> SlashId {
     let reporter = funded::<T>("reporter");
     Pallet::<T>::slash_for_offence(provider, Permill::one(), Some(&reporter));
     id
+}
+
+/// A provider that has missed a heartbeat before, in a period in which it is asked, while the one before it, in which it
+/// was asked, too, is still to be swept.
+fn asked<T: Config>() -> (T::AccountId, u32) {
+    let provider = registered::<T>();
+    let ended = Period { number: Pallet::<T>::next_period(), randomness: Some(H256::repeat_byte(1)) };
+    let running = Period { number: ended.number.saturating_add(1), ..ended };
+    System::<T>::set_block_number(running.number.saturating_mul(T::HeartbeatPeriod::get()).into());
+    CurrentPeriod::<T>::put(running);
+    Sweeping::<T>::put(Sweep { period: ended, cursor: None });
+    Providers::<T>::mutate(&provider, |slot| {
+        if let Some(stored) = slot.as_mut() {
+            Operators::<T>::remove(&stored.operator);
+            stored.operator = T::BenchmarkHelper::operator();
+            Operators::<T>::insert(&stored.operator, &provider);
+            stored.presence = Presence { due_from: ended.number, absent_since: Some(1) };
+            stored.reputation.heartbeats_missed = 1;
+        }
+    });
+    (provider, running.number)
+}
+
+/// The heartbeat that the provider's operator signs.
+fn signed_heartbeat<T: Config>(provider: &T::AccountId, period: u32) -> T::HeartbeatSignature {
+    let genesis = System::<T>::block_hash(frame_system::pallet_prelude::BlockNumberFor::<T>::from(0u32)).0;
+    T::BenchmarkHelper::sign(&payload(&genesis, provider, period))
+}
+
+fn missed<T: Config>(provider: &T::AccountId) -> u32 {
+    Providers::<T>::get(provider).map(|stored| stored.reputation.heartbeats_missed).unwrap_or_default()
 }
 
 #[benchmarks]
@@ -361,6 +409,97 @@ mod benchmarks {
         #[extrinsic_call]
         _(RawOrigin::Signed(who.clone()));
         assert_eq!(Providers::<T>::get(who).map(|p| p.status), Some(Status::Active));
+    }
+
+    #[benchmark]
+    fn heartbeat() {
+        let (provider, period) = asked::<T>();
+        let signature = signed_heartbeat::<T>(&provider, period);
+        #[extrinsic_call]
+        _(RawOrigin::Authorized, provider.clone(), period, signature);
+        assert_eq!(missed::<T>(&provider), 2);
+        assert_eq!(Pallet::<T>::due_period(&provider), None);
+    }
+
+    #[benchmark]
+    fn authorize_heartbeat() -> Result<(), BenchmarkError> {
+        let (provider, period) = asked::<T>();
+        let signature = signed_heartbeat::<T>(&provider, period);
+        let call = Call::<T>::heartbeat { provider, period, signature };
+        #[block]
+        {
+            call.authorize(TransactionSource::External)
+                .ok_or("the call is authorised")?
+                .map_err(|_| "the heartbeat is valid")?;
+        }
+        Ok(())
+    }
+
+    #[benchmark]
+    fn turn_period() {
+        let (_, period) = asked::<T>();
+        let next = period.saturating_add(1);
+        Sweeping::<T>::mutate(|slot| {
+            if let Some(search) = slot.as_mut() {
+                search.cursor = Some(account("provider", 0, 0));
+            }
+        });
+        System::<T>::set_block_number(next.saturating_mul(T::HeartbeatPeriod::get()).into());
+        #[block]
+        {
+            Pallet::<T>::turn_period();
+        }
+        assert_eq!(CurrentPeriod::<T>::get().map(|running| running.number), Some(next));
+        assert_eq!(Sweeping::<T>::get().map(|search| search.period.number), Some(period));
+    }
+
+    #[benchmark]
+    fn sweep() {
+        asked::<T>();
+        let mut ids = (0..T::MaxProviders::get())
+            .map(|index| account("other provider", index, 0))
+            .collect::<alloc::vec::Vec<T::AccountId>>();
+        ids.sort();
+        let cursor = ids.last().cloned();
+        ProviderIds::<T>::put(frame_support::BoundedVec::truncate_from(ids));
+        Sweeping::<T>::mutate(|slot| {
+            if let Some(search) = slot.as_mut() {
+                search.cursor = cursor;
+            }
+        });
+        #[block]
+        {
+            Pallet::<T>::sweep(&mut WeightMeter::new());
+        }
+        assert!(!Sweeping::<T>::exists());
+    }
+
+    #[benchmark]
+    fn sweep_one() {
+        let (provider, period) = asked::<T>();
+        let ended = Period { number: period.saturating_sub(1), randomness: Some(H256::repeat_byte(1)) };
+        #[block]
+        {
+            Pallet::<T>::sweep_one(&ended, &provider);
+        }
+        assert_eq!(missed::<T>(&provider), 2);
+    }
+
+    #[benchmark]
+    fn migrate_provider() -> Result<(), BenchmarkError> {
+        let who = registered::<T>();
+        let stored = Providers::<T>::get(&who).ok_or("it is registered")?;
+        let key = Providers::<T>::hashed_key_for(&who);
+        frame_support::storage::unhashed::put(&key, &OldProvider::from(stored.clone()));
+        StorageVersion::new(1).put::<Pallet<T>>();
+        #[block]
+        {
+            AddHeartbeats::<T>::step(None, &mut WeightMeter::new())
+                .map_err(|_| "there is as much weight as it wants")?;
+        }
+        assert_eq!(StorageVersion::get::<Pallet<T>>(), 2);
+        assert_eq!(Providers::<T>::get(&who).map(|found| found.deposit), Some(stored.deposit));
+        Ok(())
     }
 
     impl_benchmark_test_suite!(Pallet, crate::mock::new_test_ext(), crate::mock::Test);

@@ -93,6 +93,9 @@ mod errors {
         HasOpenBonds,
         /// There are delegators, stake, or bonds in the pool.
         PoolNotEmpty,
+        /// The provider is not asked for a heartbeat in this period, or has answered: answer when `heartbeat_due` names a
+        /// period.
+        NotAsked,
         /// A number left its range.
         ArithmeticOverflow,
     }

@@ -270,6 +270,37 @@ mod events {
             /// True if a slash ruined its pool; false if the provider chose to.
             ruined: bool,
         },
+        /// A provider answered when it was asked whether its worker runs.
+        HeartbeatAnswered {
+            /// The provider.
+            provider: T::AccountId,
+            /// The period that it was asked in.
+            period: u32,
+        },
+        /// A provider did not answer.
+        HeartbeatMissed {
+            /// The provider.
+            provider: T::AccountId,
+            /// The period that it was asked in.
+            period: u32,
+        },
+        /// A provider went from present to absent: until it answers its block rewards are cut and self-bond that it
+        /// unbonds is locked longer.
+        AbsenceBegun {
+            /// The provider.
+            provider: T::AccountId,
+        },
+        /// A provider went from absent to present.
+        AbsenceEnded {
+            /// The provider.
+            provider: T::AccountId,
+        },
+        /// A period of heartbeats is over and not every provider was looked at in time. Those that were not have no
+        /// consequence to bear for it.
+        HeartbeatsUnjudged {
+            /// The period.
+            period: u32,
+        },
         /// A provider and its pool were deleted.
         Deregistered {
             /// The provider.

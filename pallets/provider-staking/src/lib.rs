@@ -10,6 +10,8 @@
 //! * **Slash**: what a conviction takes from a pool: a part of one job's bond, or for an offence in consensus a part of
 //!   the whole pool.
 //! * **Lien**: what stake that moved to another provider still answers for in its old pool.
+//! * **Period**: [`Config::HeartbeatPeriod`] blocks. **Heartbeat**: the operator's word that its worker runs, given in a
+//!   period in which it is asked for.
 //!
 //! ## Rules
 //! * To register takes a profile, a commission, an operator key that nobody uses, a self-bond of at least
@@ -49,6 +51,19 @@
 //!   the liens of those who redelegated.
 //! * A pool in which slashes left shares worth less than a millionth of their first price is closed: its provider is
 //!   made to exit. New stake would otherwise meet a mass of worthless shares.
+//! * In each period one active provider in [`Config::HeartbeatOneIn`] is asked for a heartbeat. Who is asked follows from
+//!   randomness that is fixed before the period begins, the latest that there is; before there is any, nobody is asked.
+//!   Its operator answers with a transaction that costs nothing ([`Call::heartbeat`]), from the first block of the period
+//!   to the last. Chilled and exiting providers are not asked; nor is one that registered, came back or changed its
+//!   operator in the period, for it could not answer in all of it.
+//! * Whoever did not answer is **absent** until it does, and is asked in every period. An absence is no offence and takes
+//!   nothing: of the provider's block rewards [`Config::AbsenceRewardCut`] is not minted, and self-bond that it unbonds
+//!   is locked for [`Config::AbsenceLock`] longer. The pay for jobs is a price and is not cut, delegators' stake is not
+//!   locked longer. An absence outlasts chilling. What is locked longer stays so when the provider has answered.
+//! * When a period is over its providers are looked at when blocks have room, at most [`MAX_SWEPT_PER_BLOCK`] in one. What
+//!   the search has not reached when the next period is over has no consequence, and is told
+//!   ([`Event::HeartbeatsUnjudged`]); a period in which it could not even begin, as while a migration stops all
+//!   transactions, is not judged either. Whatever a provider does meanwhile, it is judged first.
 //! * Whoever keeps the providers in the order of their stake is told once, by each call that changes a provider's stake
 //!   or whether it takes work ([`Config::OnStakeChanged`]).
 //!
@@ -64,12 +79,17 @@
 //! * A delegator or customer whose account no longer exists can only be paid at least the existential deposit. Whoever
 //!   wants the pool deleted can send it that much.
 //! * Nobody is paid for applying a slash.
+//! * A heartbeat shows that somebody has the operator key and listens, not that a GPU works. That shows in jobs and audits.
+//! * Block rewards are cut for those who are absent when they are paid, whoever was absent when the blocks were made.
+//! * A provider that chills or rotates its operator key in each period in which it is asked is never absent. The first
+//!   gets no work, the second pays a fee for what an answer gives for nothing.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(clippy::arithmetic_side_effects)]
 
 extern crate alloc;
 
+pub use heartbeats::NOT_ASKED;
 pub use pallet::*;
 pub use types::*;
 pub use weights::WeightInfo;
@@ -80,7 +100,9 @@ mod bonds;
 mod commission;
 mod errors;
 mod events;
+mod heartbeats;
 mod income;
+pub mod migrations;
 mod moves;
 mod providers;
 mod slashing;
@@ -93,7 +115,7 @@ pub mod weights;
 
 #[cfg(feature = "runtime-benchmarks")]
 #[allow(clippy::arithmetic_side_effects, reason = "an overflow ends the benchmark, as it should")]
-mod benchmarking;
+pub mod benchmarking;
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects, reason = "an overflow fails the test, as it should")]
 mod mock;
@@ -107,26 +129,40 @@ pub const MAX_UNBONDING: u32 = 8;
 /// Most slashes that wait in one pool. One more is applied at once.
 pub const MAX_PENDING_SLASHES: u32 = 32;
 
+/// For how many periods a provider isn't asked that was one before there were heartbeats: a day of mainnet's periods of ten
+/// minutes, so that its worker can be updated.
+pub const GRACE_PERIODS: u32 = 144;
+
+/// How many providers are looked at in a block at most when a period of heartbeats is over: with the 256 providers of
+/// this runtime four blocks, of the ten that a test preset's period has.
+pub const MAX_SWEPT_PER_BLOCK: u32 = 64;
+
 #[allow(missing_docs, reason = "the macro makes public items that it gives no documentation")]
 #[import_section(events::events)]
 #[import_section(errors::errors)]
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;
-    use attune_primitives::{provider::ProviderProfile, traits::OnStakeChanged, Balance, BlockNumber, JobId};
+    use attune_primitives::{
+        provider::ProviderProfile,
+        traits::{EpochRandomness, OnStakeChanged},
+        Balance, BlockNumber, JobId, H256,
+    };
     use frame_support::{
         pallet_prelude::*,
         traits::{
             fungible::{Balanced, BalancedHold, Credit, Inspect, InspectHold, Mutate, MutateHold},
             ConstU32, OnUnbalanced, StorageVersion,
         },
+        weights::WeightMeter,
         PalletId,
     };
-    use frame_system::pallet_prelude::*;
+    use frame_system::{ensure_authorized, pallet_prelude::*};
     use sp_arithmetic::Permill;
+    use sp_runtime::traits::{IdentifyAccount, Verify};
 
     /// The form of the stored data.
-    pub(crate) const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+    pub(crate) const STORAGE_VERSION: StorageVersion = StorageVersion::new(2);
 
     /// The pallet.
     #[pallet::pallet]
@@ -135,7 +171,7 @@ pub mod pallet {
 
     /// What the runtime chooses.
     #[pallet::config]
-    pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
+    pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>, Hash = H256> {
         /// The token.
         type Currency: Inspect<Self::AccountId, Balance = Balance>
             + Mutate<Self::AccountId>
@@ -209,6 +245,33 @@ pub mod pallet {
         /// Deposit of a registration, in planck.
         #[pallet::constant]
         type ProviderDeposit: Get<Balance>;
+
+        /// Draws who is asked for a heartbeat.
+        type Randomness: EpochRandomness;
+
+        /// What an operator signs its heartbeats with.
+        type HeartbeatSignature: Parameter + Verify<Signer: IdentifyAccount<AccountId = Self::AccountId>>;
+
+        /// Length of a period of heartbeats, in blocks: the time that a provider has to answer in.
+        #[pallet::constant]
+        type HeartbeatPeriod: Get<BlockNumber>;
+
+        /// One in how many providers is asked in a period.
+        #[pallet::constant]
+        type HeartbeatOneIn: Get<u32>;
+
+        /// The part of an absent provider's block rewards that is not minted.
+        #[pallet::constant]
+        type AbsenceRewardCut: Get<Permill>;
+
+        /// By how many blocks self-bond is locked longer than [`Config::UnbondingBlocks`] if its provider is absent when
+        /// it begins to leave.
+        #[pallet::constant]
+        type AbsenceLock: Get<BlockNumber>;
+
+        /// Sets up what benchmarks need of the neighbours.
+        #[cfg(feature = "runtime-benchmarks")]
+        type BenchmarkHelper: crate::benchmarking::BenchmarkHelper<Self::AccountId, Self::HeartbeatSignature>;
     }
 
     /// Why money is on hold.
@@ -306,8 +369,32 @@ pub mod pallet {
     pub type Bonds<T: Config> =
         StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Twox64Concat, JobId, Balance, OptionQuery>;
 
+    /// The period of heartbeats that runs, with who is asked in it. Written in its first block; none before the pallet's
+    /// first block.
+    #[pallet::storage]
+    pub type CurrentPeriod<T: Config> = StorageValue<_, Period, OptionQuery>;
+
+    /// The search for those who did not answer in the period before. Deleted when it has seen every provider, or when
+    /// the next one takes its place.
+    #[pallet::storage]
+    pub type Sweeping<T: Config> = StorageValue<_, Sweep<T::AccountId>, OptionQuery>;
+
     #[pallet::hooks]
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+        /// In the first block of a period draws who is asked in it. Transactions of that block can answer already.
+        fn on_initialize(_: BlockNumberFor<T>) -> Weight {
+            if Self::turn_period() {
+                T::WeightInfo::turn_period()
+            } else {
+                T::DbWeight::get().reads(1)
+            }
+        }
+
+        /// Looks for those who did not answer in the period before.
+        fn on_poll(_: BlockNumberFor<T>, meter: &mut WeightMeter) {
+            Self::sweep(meter);
+        }
+
         fn integrity_test() {
             assert!(T::MaxProviders::get() > 0, "MaxProviders is 0: nobody could register");
             assert!(T::MinSelfBond::get() > 0, "MinSelfBond is 0: a provider without stake could work");
@@ -322,6 +409,11 @@ pub mod pallet {
             assert!(
                 T::CommissionRiseDelay::get() > T::UnbondingBlocks::get(),
                 "CommissionRiseDelay is not longer than UnbondingBlocks: a rise could come before delegators are out"
+            );
+            assert!(T::HeartbeatOneIn::get() > 0, "HeartbeatOneIn is 0: nobody would ever be asked");
+            assert!(
+                T::HeartbeatPeriod::get() > T::MaxProviders::get().div_ceil(MAX_SWEPT_PER_BLOCK),
+                "HeartbeatPeriod is too short to look at MaxProviders providers before the next one is over"
             );
         }
 
@@ -553,6 +645,31 @@ pub mod pallet {
         pub fn unchill(origin: OriginFor<T>) -> DispatchResult {
             let who = ensure_signed(origin)?;
             Self::do_unchill(who)
+        }
+
+        /// Says that the worker of `provider` runs. An authorised general transaction: nobody signs it and nobody pays,
+        /// `signature` is the operator key's over [`attune_primitives::heartbeat::payload`]. Valid only while the
+        /// provider is asked in `period`, which is the one that runs, and has not answered.
+        #[pallet::call_index(22)]
+        #[pallet::weight((T::WeightInfo::heartbeat(), DispatchClass::Normal, Pays::No))]
+        #[pallet::authorize(Self::authorize_heartbeat)]
+        #[pallet::weight_of_authorize(T::WeightInfo::authorize_heartbeat())]
+        pub fn heartbeat(
+            origin: OriginFor<T>,
+            provider: T::AccountId,
+            period: u32,
+            _signature: T::HeartbeatSignature,
+        ) -> DispatchResult {
+            ensure_authorized(origin)?;
+            Self::do_heartbeat(provider, period)
+        }
+    }
+
+    #[pallet::view_functions]
+    impl<T: Config> Pallet<T> {
+        /// The period in which the provider is asked for a heartbeat and has not answered.
+        pub fn heartbeat_due(provider: T::AccountId) -> Option<u32> {
+            Self::due_period(&provider)
         }
     }
 }

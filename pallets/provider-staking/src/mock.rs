@@ -1,21 +1,28 @@
 //! A runtime with this pallet, balances, and nothing else.
 
 use attune_primitives::{
+    heartbeat::payload,
     provider::{Hardware, ProviderProfile},
-    traits::{OnStakeChanged, Providers as ProvidersApi},
-    Balance, JobId,
+    traits::{EpochRandomness, OnStakeChanged, Providers as ProvidersApi},
+    Balance, BlockNumber, JobId, H256,
 };
 use frame_support::{
     assert_ok, derive_impl, parameter_types, storage_alias,
     traits::{
         fungible::{Inspect, InspectHold, Mutate},
-        ConstU128, ConstU32,
+        Authorize, ConstU128, ConstU32, Hooks,
     },
+    weights::{Weight, WeightMeter},
     Blake2_128Concat, PalletId,
 };
 use frame_system::{EnsureRoot, RawOrigin};
 use sp_arithmetic::Permill;
-use sp_runtime::{traits::IdentityLookup, BuildStorage};
+use sp_runtime::{
+    testing::TestSignature,
+    traits::{Dispatchable, IdentityLookup},
+    transaction_validity::{TransactionSource, TransactionValidityError, ValidTransaction},
+    BuildStorage,
+};
 
 use crate::{self as pallet_provider_staking, *};
 
@@ -54,6 +61,9 @@ pub(crate) const CONVICTION_BLOCKS: u32 = 12;
 pub(crate) const SLASH_DELAY: u32 = 5;
 pub(crate) const COMMISSION_RISE_DELAY: u32 = 25;
 pub(crate) const MAX_PROVIDERS: u32 = 4;
+/// Blocks of a period of heartbeats.
+pub(crate) const PERIOD: u32 = 10;
+pub(crate) const ABSENCE_LOCK: u32 = 7;
 /// What each of the accounts 1 to 9 has.
 pub(crate) const WEALTH: Balance = 1_000_000;
 
@@ -76,6 +86,21 @@ parameter_types! {
     pub const MaxRise: Permill = Permill::from_percent(10);
     pub static ConvictionTime: u32 = CONVICTION_BLOCKS;
     pub static RiseDelay: u32 = COMMISSION_RISE_DELAY;
+    pub static RegistrySize: u32 = MAX_PROVIDERS;
+    pub const RewardCut: Permill = Permill::from_percent(50);
+    /// Everybody is asked in every period, unless a test says otherwise.
+    pub static OneIn: u32 = 1;
+    /// The randomness of the next period.
+    pub static Entropy: Option<H256> = Some(H256::repeat_byte(1));
+}
+
+/// Randomness as the test has set it.
+pub struct Randomness;
+
+impl EpochRandomness for Randomness {
+    fn latest() -> Option<(H256, BlockNumber)> {
+        Entropy::get().map(|randomness| (randomness, 0))
+    }
 }
 
 /// What the pallet told last of each provider, and how often it told anything.
@@ -114,7 +139,7 @@ impl Config for Test {
     type PalletId = StakingId;
     type MinSelfBond = ConstU128<MIN_SELF_BOND>;
     type MinDelegation = ConstU128<MIN_DELEGATION>;
-    type MaxProviders = ConstU32<MAX_PROVIDERS>;
+    type MaxProviders = RegistrySize;
     type UnbondingBlocks = ConstU32<UNBONDING_BLOCKS>;
     type ConvictionBlocks = ConvictionTime;
     type SlashDelay = ConstU32<SLASH_DELAY>;
@@ -126,6 +151,28 @@ impl Config for Test {
     type MaxCommissionRise = MaxRise;
     type OnStakeChanged = Order;
     type ProviderDeposit = ConstU128<DEPOSIT>;
+    type Randomness = Randomness;
+    type HeartbeatSignature = TestSignature;
+    type HeartbeatPeriod = ConstU32<PERIOD>;
+    type HeartbeatOneIn = OneIn;
+    type AbsenceRewardCut = RewardCut;
+    type AbsenceLock = ConstU32<ABSENCE_LOCK>;
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = Signers;
+}
+
+/// Signs for the account that it is asked to sign for.
+#[cfg(feature = "runtime-benchmarks")]
+pub struct Signers;
+
+#[cfg(feature = "runtime-benchmarks")]
+impl crate::benchmarking::BenchmarkHelper<AccountId, TestSignature> for Signers {
+    fn operator() -> AccountId {
+        ALICE_KEY
+    }
+    fn sign(message: &[u8]) -> TestSignature {
+        TestSignature(ALICE_KEY, message.to_vec())
+    }
 }
 
 /// An externality in which accounts 1 to 9 have [`WEALTH`].
@@ -139,6 +186,9 @@ pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
     }
     .assimilate_storage(&mut storage)
     .expect("every balance is above the existential deposit and no account stands twice, qed");
+    OneIn::set(1);
+    RegistrySize::set(MAX_PROVIDERS);
+    Entropy::set(Some(H256::repeat_byte(1)));
     let mut ext = sp_io::TestExternalities::new(storage);
     ext.execute_with(|| System::set_block_number(1));
     ext
@@ -304,4 +354,66 @@ pub(crate) fn events() -> Vec<Event<Test>> {
             _ => None,
         })
         .collect()
+}
+
+pub(crate) fn block() -> u32 {
+    u32::try_from(System::block_number()).expect("the block is young, qed")
+}
+
+/// The number of the period of this block.
+pub(crate) fn period() -> u32 {
+    block() / PERIOD
+}
+
+/// The blocks up to and with `last`, with as much weight as `limit` for housekeeping in each.
+pub(crate) fn run_to_with(last: u32, limit: Weight) {
+    while System::block_number() < u64::from(last) {
+        let number = System::block_number() + 1;
+        System::set_block_number(number);
+        Staking::on_initialize(number);
+        Staking::on_poll(number, &mut WeightMeter::with_limit(limit));
+    }
+}
+
+pub(crate) fn run_to(last: u32) {
+    run_to_with(last, Weight::MAX);
+}
+
+/// The first block of the next period. The period before it is swept.
+pub(crate) fn next_period() {
+    run_to((period() + 1) * PERIOD);
+}
+
+/// The hash of this chain's genesis block.
+pub(crate) fn genesis() -> [u8; 32] {
+    System::block_hash(0).0
+}
+
+/// The heartbeat of `provider`, signed by `key` for this chain.
+pub(crate) fn heartbeat_by(key: AccountId, provider: AccountId, period: u32) -> Call<Test> {
+    let signature = TestSignature(key, payload(&genesis(), &provider, period));
+    Call::heartbeat { provider, period, signature }
+}
+
+/// What the chain makes of a heartbeat: it is authorised, and then dispatched.
+pub(crate) fn submit(call: Call<Test>) -> Result<ValidTransaction, TransactionValidityError> {
+    let call = RuntimeCall::Staking(call);
+    let validity = call.authorize(TransactionSource::External).expect("heartbeats are authorised, qed")?.0;
+    assert_ok!(call.dispatch(RawOrigin::Authorized.into()));
+    Ok(validity)
+}
+
+/// Alice's worker answers in the period that runs.
+pub(crate) fn alice_answers() -> Result<ValidTransaction, TransactionValidityError> {
+    submit(heartbeat_by(ALICE_KEY, ALICE, period()))
+}
+
+pub(crate) fn presence() -> Presence {
+    Providers::<Test>::get(ALICE).expect("Alice is registered in this test, qed").presence
+}
+
+/// Heartbeats that Alice has answered, and missed.
+pub(crate) fn heartbeats() -> (u32, u32) {
+    let seen = Providers::<Test>::get(ALICE).expect("Alice is registered in this test, qed").reputation;
+    (seen.heartbeats_answered, seen.heartbeats_missed)
 }

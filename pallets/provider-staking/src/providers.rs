@@ -49,10 +49,16 @@ impl<T: Config> Pallet<T> {
         Pools::<T>::get(provider).and_then(|pool| pool.stake()).unwrap_or_default()
     }
 
+    /// The status of a provider, while it is being migrated, too.
+    fn status_of(provider: &T::AccountId) -> Option<Status> {
+        let stored = Providers::<T>::get(provider).map(|stored| stored.status);
+        stored.or_else(|| migrations::v2::status_before::<T>(provider))
+    }
+
     /// True if the provider may get new work: active, and with at least the least self-bond.
     pub fn takes_work(provider: &T::AccountId) -> bool {
-        let active = Providers::<T>::get(provider).is_some_and(|p| p.status == Status::Active);
-        active && Pools::<T>::get(provider).is_some_and(|pool| pool.self_bond >= T::MinSelfBond::get())
+        Self::status_of(provider) == Some(Status::Active)
+            && Pools::<T>::get(provider).is_some_and(|pool| pool.self_bond >= T::MinSelfBond::get())
     }
 
     /// Tells the one who orders providers by stake that this one's stake, or whether it takes work, has changed.
@@ -115,6 +121,7 @@ impl<T: Config> Pallet<T> {
             operator: operator.clone(),
             status: Status::Active,
             reputation: Reputation::default(),
+            presence: Presence { due_from: Self::next_period(), absent_since: None },
             registered_at: Self::now(),
             deposit,
         };
@@ -139,7 +146,10 @@ impl<T: Config> Pallet<T> {
         Self::change(&who, |provider| {
             Operators::<T>::remove(&provider.operator);
             Operators::<T>::insert(&operator, &who);
+            Self::judge(&who, provider);
             provider.operator = operator.clone();
+            // The new key had not all of this period to answer.
+            Self::excuse(provider);
             Ok(())
         })?;
         Self::deposit_event(Event::OperatorChanged { provider: who, operator });
@@ -149,6 +159,7 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_chill(who: T::AccountId) -> DispatchResult {
         Self::change(&who, |provider| {
             ensure!(provider.status == Status::Active, Error::<T>::NotActive);
+            Self::judge(&who, provider);
             provider.status = Status::Chilled;
             Ok(())
         })?;
@@ -161,6 +172,7 @@ impl<T: Config> Pallet<T> {
         Self::change(&who, |provider| {
             ensure!(provider.status == Status::Chilled, Error::<T>::NotChilled);
             provider.status = Status::Active;
+            Self::excuse(provider);
             Ok(())
         })?;
         Self::tell_stake(&who);
@@ -173,6 +185,7 @@ impl<T: Config> Pallet<T> {
         ensure!(pool.bonds == 0, Error::<T>::HasOpenBonds);
         Self::change(&who, |provider| {
             ensure!(provider.status != Status::Exiting, Error::<T>::AlreadyExiting);
+            Self::judge(&who, provider);
             provider.status = Status::Exiting;
             Ok(())
         })?;

@@ -174,25 +174,30 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Puts `amount`, which has just left the self-bond, to what is on its way out. Returns the first block at which it
-    /// can be withdrawn.
+    /// can be withdrawn: later than a delegator's if the provider is absent.
     pub(crate) fn begin_self_unbonding(
         pool: &mut Pool,
         provider: &T::AccountId,
         amount: Balance,
     ) -> Result<BlockNumber, DispatchError> {
-        let unlock_at =
-            Self::now().checked_add(T::UnbondingBlocks::get()).ok_or(Error::<T>::ArithmeticOverflow)?;
+        let absence = if Self::is_absent(provider) { T::AbsenceLock::get() } else { 0 };
+        let unlock_at = Self::now()
+            .checked_add(T::UnbondingBlocks::get())
+            .and_then(|at| at.checked_add(absence))
+            .ok_or(Error::<T>::ArithmeticOverflow)?;
         pool.self_unbonding =
             pool.self_unbonding.checked_add(amount).ok_or(Error::<T>::ArithmeticOverflow)?;
+        // What left while the provider was absent may be locked longer than what leaves now.
         SelfUnbonding::<T>::try_mutate(provider, |chunks| {
-            match chunks.last_mut().filter(|last| last.unlock_at == unlock_at) {
-                Some(last) => {
-                    last.amount = last.amount.checked_add(amount).ok_or(Error::<T>::ArithmeticOverflow)?;
+            match chunks.binary_search_by_key(&unlock_at, |chunk| chunk.unlock_at) {
+                Ok(place) => {
+                    let same = chunks.get_mut(place).ok_or(Error::<T>::ArithmeticOverflow)?;
+                    same.amount = same.amount.checked_add(amount).ok_or(Error::<T>::ArithmeticOverflow)?;
                     Ok(())
                 }
-                None => {
-                    chunks.try_push(SelfChunk { amount, unlock_at }).map_err(|_| Error::<T>::TooManyUnbonding)
-                }
+                Err(place) => chunks
+                    .try_insert(place, SelfChunk { amount, unlock_at })
+                    .map_err(|_| Error::<T>::TooManyUnbonding),
             }
         })?;
         Ok(unlock_at)

@@ -23,6 +23,7 @@ impl<T: Config> Pallet<T> {
         Self::check_self_unbonding_adds_up()?;
         Self::check_exposure()?;
         Self::check_liens()?;
+        Self::check_heartbeats()?;
         Self::check_income_is_covered()
     }
 
@@ -152,6 +153,30 @@ impl<T: Config> Pallet<T> {
                 "moved stake is not the sum of its liens"
             );
             ensure!(pool.survival <= SURVIVAL_SCALE, "a pool has more left than it began with");
+        }
+        Ok(())
+    }
+
+    fn check_heartbeats() -> Result<(), TryRuntimeError> {
+        let now = Self::now();
+        let running = CurrentPeriod::<T>::get();
+        if let Some(running) = &running {
+            ensure!(running.number < Self::next_period(), "a period of heartbeats runs that has not begun");
+        }
+        if let Some(sweep) = Sweeping::<T>::get() {
+            let next = running.map(|running| running.number);
+            ensure!(next == sweep.period.number.checked_add(1), "a period is swept that is not the last one");
+        }
+        for (_, Provider { presence, reputation, .. }) in Providers::<T>::iter() {
+            ensure!(
+                presence.due_from <= Self::next_period().saturating_add(GRACE_PERIODS),
+                "a provider is excused from heartbeats for too long"
+            );
+            if let Some(since) = presence.absent_since {
+                ensure!(since <= now, "an absence begins in the future");
+                ensure!(reputation.heartbeats_missed > 0, "a provider is absent that has missed nothing");
+                ensure!(presence.due_from > 0, "a provider is absent and still due for the first period");
+            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What the pallet stores. A pool is two buckets of shares and a self-bond, so that a slash is a handful of
 //! subtractions however many delegators there are.
 
-use attune_primitives::{provider::ProviderProfile, Balance, BlockNumber, JobId};
+use attune_primitives::{provider::ProviderProfile, Balance, BlockNumber, JobId, H256};
 use frame_support::pallet_prelude::*;
 use sp_arithmetic::{helpers_128bit::multiply_by_rational_with_rounding, Permill, Rounding};
 
@@ -48,6 +48,42 @@ pub struct Reputation {
     pub audits_missed: u32,
     /// Audits answered against a committee's finding.
     pub audits_overruled: u32,
+    /// Heartbeats that it was asked for and gave.
+    pub heartbeats_answered: u32,
+    /// Heartbeats that it was asked for and did not give.
+    pub heartbeats_missed: u32,
+}
+
+/// Whether a provider answers when it is asked for a heartbeat.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Presence {
+    /// The first period that it has still to answer for, if it is asked in it. Those before it are answered, or missed and
+    /// counted, or the provider could not have answered in all of them.
+    pub due_from: u32,
+    /// Block at which it began to count as absent; `None` while it counts as present.
+    pub absent_since: Option<BlockNumber>,
+}
+
+/// A period of heartbeats. It is fixed who is asked in it before it begins.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Period {
+    /// Which: its first block is this many times the length of a period.
+    pub number: u32,
+    /// Draws who is asked; `None` while the chain has no randomness: nobody is drawn then.
+    pub randomness: Option<H256>,
+}
+
+/// The search for those who did not answer in a period that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+pub struct Sweep<AccountId> {
+    /// The period.
+    pub period: Period,
+    /// The provider that was looked at last; `None` if none was.
+    pub cursor: Option<AccountId>,
 }
 
 /// A rise of a commission that waits until delegators had the time to leave.
@@ -77,6 +113,8 @@ pub struct Provider<AccountId> {
     pub status: Status,
     /// What it has done so far.
     pub reputation: Reputation,
+    /// Whether it answers when it is asked for a heartbeat.
+    pub presence: Presence,
     /// Block of the registration.
     pub registered_at: BlockNumber,
     /// What it deposited for its registration, in planck.

@@ -52,6 +52,18 @@ pub trait WeightInfo {
     fn chill() -> Weight;
     /// [`crate::Call::unchill`].
     fn unchill() -> Weight;
+    /// [`crate::Call::heartbeat`].
+    fn heartbeat() -> Weight;
+    /// To find out that a heartbeat is valid.
+    fn authorize_heartbeat() -> Weight;
+    /// The first block of a period of heartbeats.
+    fn turn_period() -> Weight;
+    /// A block in which a period of heartbeats is swept, without the providers that are looked at.
+    fn sweep() -> Weight;
+    /// One provider that is looked at, and marked.
+    fn sweep_one() -> Weight;
+    /// One provider that [`crate::migrations::v2`] translates, and the end of that migration.
+    fn migrate_provider() -> Weight;
 }
 
 /// 25 microseconds, 4 KiB of proof for each read, and the database's `reads` and `writes`.
@@ -77,7 +89,7 @@ impl WeightInfo for () {
         by_hand(1, 1)
     }
     fn set_operator() -> Weight {
-        by_hand(3, 3)
+        by_hand(4, 3)
     }
     fn set_commission() -> Weight {
         by_hand(1, 1)
@@ -86,7 +98,7 @@ impl WeightInfo for () {
         by_hand_and_told(6, 4, 1)
     }
     fn unbond_self() -> Weight {
-        by_hand_and_told(2, 2, 1)
+        by_hand_and_told(4, 2, 1)
     }
     // A lien that is settled on the way reads and writes the old pool, and takes from the hold.
     fn delegate() -> Weight {
@@ -102,7 +114,7 @@ impl WeightInfo for () {
         by_hand(4, 4)
     }
     fn exit() -> Weight {
-        by_hand_and_told(3, 3, 1)
+        by_hand_and_told(4, 3, 1)
     }
     fn evict() -> Weight {
         by_hand_and_told(10, 9, 1)
@@ -132,9 +144,29 @@ impl WeightInfo for () {
         by_hand_and_told(5, 4, 1)
     }
     fn chill() -> Weight {
-        by_hand_and_told(1, 1, 1)
+        by_hand_and_told(2, 1, 1)
     }
     fn unchill() -> Weight {
         by_hand_and_told(1, 1, 1)
+    }
+    fn heartbeat() -> Weight {
+        by_hand(3, 1)
+    }
+    // To verify a signature takes twice as long as the rest.
+    fn authorize_heartbeat() -> Weight {
+        by_hand(4, 0).saturating_add(Weight::from_parts(50_000_000, 0))
+    }
+    fn turn_period() -> Weight {
+        by_hand(3, 2)
+    }
+    fn sweep() -> Weight {
+        by_hand(2, 1)
+    }
+    fn sweep_one() -> Weight {
+        by_hand(1, 1)
+    }
+    // Its key, what is stored, and the version; both are written.
+    fn migrate_provider() -> Weight {
+        by_hand(4, 2)
     }
 }

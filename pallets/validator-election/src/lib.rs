@@ -23,7 +23,8 @@
 //!   that its points are of the session's slots, rounded down: a slot without a block mints nothing.
 //! * Pot and points are frozen at the session's end. Rewards are minted into the pools of the validators and shared there
 //!   as income with the provider's commission, one validator at a time, when blocks have room, at most
-//!   [`MAX_PAYMENTS_PER_BLOCK`] in one. A validator that is not a provider has no pool: its part is not minted.
+//!   [`MAX_PAYMENTS_PER_BLOCK`] in one. A validator that is not a provider has no pool: its part is not minted. Nor is a
+//!   part of an absent provider's reward ([`attune_primitives::traits::Stakes::reward_part`]).
 //! * At most [`Config::MaxUnpaidSessions`] sessions wait for payment. A session that begins while the queue is full is
 //!   not counted, and mints nothing.
 //! * A proven offence slashes the offender's pool by min((3k/n)², 1), for k offenders at the same time among n
@@ -43,7 +44,8 @@
 //! * Offences of the first two sessions can only be proven while their session lasts: pallet-session keeps no root for
 //!   genesis.
 //! * What a slash reaches is the pool as it is when the report comes, not as it was at the offence.
-//! * Rewards go to those who have stake when they are paid, as with all income of a pool.
+//! * Rewards go to those who have stake when they are paid, as with all income of a pool, and are cut for those who are
+//!   absent then, whoever was absent in the session.
 //! * pallet-offences never deletes its reports. Each one costs a validator its slash.
 //!
 //! [`pallet-bags-list`'s `put_in_front_of`]: https://docs.rs/pallet-bags-list
@@ -124,7 +126,7 @@ pub mod pallet {
         /// The pools: they are slashed, and get the rewards.
         type Providers: Providers<Self::AccountId>;
 
-        /// The stake of each provider that takes work.
+        /// The stake of each provider that takes work, and what part of its rewards it gets.
         type Stakes: Stakes<Self::AccountId>;
 
         /// The list of candidates.
@@ -276,6 +278,15 @@ pub mod pallet {
             /// The reward.
             reward: Balance,
         },
+        /// A part of a validator's reward was not minted: its provider is absent.
+        RewardWithheld {
+            /// The session.
+            session: SessionIndex,
+            /// The validator.
+            validator: T::AccountId,
+            /// What was not minted.
+            withheld: Balance,
+        },
         /// A pool did not take a reward, which was not minted.
         RewardLost {
             /// The session.
@@ -293,7 +304,8 @@ pub mod pallet {
             session: SessionIndex,
             /// What it could have minted.
             pot: Balance,
-            /// What of the pot was not minted: for slots without a block, validators without a pool, and rounding.
+            /// What of the pot was not minted: for slots without a block, validators without a pool, those that are
+            /// absent, and rounding.
             unminted: Balance,
         },
         /// An offender's pool was slashed.

@@ -132,6 +132,8 @@ parameter_types! {
     pub static Slashes: Vec<(AccountId, Permill, Option<AccountId>)> = Vec::new();
     pub static Incomes: Vec<(AccountId, Balance, Permill)> = Vec::new();
     pub static RefusesIncome: bool = false;
+    /// Those that get a part of their rewards only.
+    pub static Parts: BTreeMap<AccountId, Permill> = BTreeMap::new();
     pub const MaxInflation: Permill = Permill::from_percent(10);
     pub const BagThresholds: &'static [Balance] = &[200, 400, 800, 1_600];
 }
@@ -178,6 +180,9 @@ pub struct StrawProviders;
 impl Stakes<AccountId> for StrawProviders {
     fn stake(provider: &AccountId) -> Option<Balance> {
         Pools::get().get(provider).filter(|straw| straw.takes_work).map(|straw| straw.stake)
+    }
+    fn reward_part(provider: &AccountId) -> Permill {
+        Parts::get().get(provider).copied().unwrap_or(Permill::one())
     }
 }
 
@@ -269,6 +274,7 @@ pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
     Slashes::set(Vec::new());
     Incomes::set(Vec::new());
     RefusesIncome::set(false);
+    Parts::set(BTreeMap::new());
     Author::set(None);
     let mut ext = sp_io::TestExternalities::new(storage);
     ext.execute_with(|| System::set_block_number(1));

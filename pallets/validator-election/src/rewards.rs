@@ -3,7 +3,10 @@
 //! The rest of the queue is its own cursor: whoever is paid is deleted from the points, and a session without points is
 //! deleted from the queue.
 
-use attune_primitives::{traits::Providers, Balance};
+use attune_primitives::{
+    traits::{Providers, Stakes},
+    Balance,
+};
 use frame_support::{
     defensive,
     dispatch::DispatchClass,
@@ -106,18 +109,24 @@ impl<T: Config> Pallet<T> {
         });
     }
 
-    /// Mints a validator's reward into its pool. A validator that is no provider has no pool; nothing is minted for it.
+    /// Mints a validator's reward, or the part of it that the pool gets now, into its pool. A validator that is no
+    /// provider has no pool; nothing is minted for it.
     fn pay_validator(from: &mut UnpaidSession, validator: T::AccountId, points: u32) {
         let Some(provider) = T::Providers::provider(&validator) else { return };
-        let reward = inflation::reward(from.pot, points, from.slots).unwrap_or_default();
-        let Some(left) = from.left.checked_sub(reward) else {
+        let earned = inflation::reward(from.pot, points, from.slots).unwrap_or_default();
+        let reward = T::Stakes::reward_part(&validator).mul_floor(earned);
+        let (Some(left), Some(withheld)) = (from.left.checked_sub(reward), earned.checked_sub(reward)) else {
             defensive!("a session has no more blocks than slots, so that its rewards are within its pot");
             return;
         };
+        let session = from.session;
+        if withheld > 0 {
+            let validator = validator.clone();
+            Self::deposit_event(Event::RewardWithheld { session, validator, withheld });
+        }
         if reward == 0 {
             return;
         }
-        let session = from.session;
         match with_storage_layer(|| Self::mint_income(&validator, reward, provider.commission)) {
             Ok(()) => {
                 from.left = left;

@@ -39,9 +39,10 @@ impl WeightInfo for () {
     fn poll() -> Weight {
         by_hand(1, 0)
     }
-    // The queue, the next points; the provider; then the income: its pool, and two transfers with their accounts.
+    // The queue, the next points; the provider, and whether it is absent; then the income: its pool, and two transfers
+    // with their accounts.
     fn pay_one() -> Weight {
-        by_hand(10, 8)
+        by_hand(11, 8)
     }
     // The part slashed so far, the bars, the session's validators and the disabled; then the slash: provider, pool, its
     // queue of slashes, holds and the accounts of pool and reporter, and the list of candidates (its node, two

@@ -1,6 +1,9 @@
 //! The cast. Everyone is of the preset's table of accounts, but for those who have nothing.
 
-use attune_runtime::{genesis::accounts::ACCOUNTS, AccountId, ProviderStaking};
+use attune_runtime::{genesis::accounts::ACCOUNTS, AccountId, ProviderStaking, Signature};
+use core::cell::RefCell;
+use sp_core::{sr25519, Pair};
+use std::collections::BTreeMap;
 
 /// Derivation paths of the providers' own accounts; all but the last are registered in the prepared state.
 pub const STASHES: [&str; 6] =
@@ -69,6 +72,24 @@ pub fn anyone(index: u8) -> AccountId {
         None if index % 4 == 0 => nobody(),
         None => ProviderStaking::pool_account_of(&account(STASHES[index % STASHES.len()])),
     }
+}
+
+/// What `who` signs; nonsense for those who have no key.
+pub fn sign(who: &AccountId, message: &[u8]) -> Signature {
+    thread_local! {
+        // To derive a key takes longer than to sign with it.
+        static SECRETS: RefCell<BTreeMap<AccountId, sr25519::Pair>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    let bytes: &[u8; 32] = who.as_ref();
+    let Some((path, _)) = ACCOUNTS.iter().find(|(_, key)| key == bytes) else {
+        return sr25519::Signature::from_raw([0x5a; 64]).into();
+    };
+    SECRETS.with_borrow_mut(|secrets| {
+        let secret = secrets.entry(who.clone()).or_insert_with(|| {
+            sr25519::Pair::from_string(path, None).expect("the table's paths are valid; qed")
+        });
+        secret.sign(message).into()
+    })
 }
 
 /// True for the accounts of the cast's pools. They have no key, and must not sign.

@@ -1,7 +1,9 @@
 //! One call, dispatched and checked.
 
 use crate::{invariants::wealth, logging};
-use attune_runtime::{AccountId, Runtime, RuntimeCall, RuntimeOrigin, System, TransactionExtensions};
+use attune_runtime::{
+    AccountId, Balances, Runtime, RuntimeCall, RuntimeOrigin, System, TransactionExtensions,
+};
 use codec::Encode;
 use frame_support::{
     dispatch::{DispatchInfo, DispatchResultWithPostInfo, GetDispatchInfo, PostDispatchInfo},
@@ -13,7 +15,7 @@ use pallet_transaction_payment::ChargeTransactionPayment;
 use sp_core::H256;
 use sp_runtime::{
     generic::{CheckedExtrinsic, Era, ExtrinsicFormat},
-    traits::{Applyable, Dispatchable},
+    traits::{Applyable, Dispatchable, ExtensionVariant},
     transaction_validity::{InvalidTransaction, TransactionValidityError},
     DispatchError, StateVersion, TransactionOutcome,
 };
@@ -43,6 +45,7 @@ pub(crate) fn attempt(
     sampled: bool,
 ) -> Result<Outcome, String> {
     match origin {
+        RawOrigin::Authorized => as_general_transaction(call, sampled),
         RawOrigin::Signed(who) if pays_fees => as_transaction(who, call),
         _ => bare(origin, call, sampled),
     }
@@ -126,9 +129,45 @@ fn as_transaction(who: &AccountId, call: RuntimeCall) -> Result<Outcome, String>
     Ok(outcome(result))
 }
 
+/// Dispatches as the executive does with a transaction that nobody has signed: the call has to authorise itself. It costs
+/// nobody anything, and what is refused changes nothing.
+fn as_general_transaction(call: RuntimeCall, sampled: bool) -> Result<Outcome, String> {
+    let encoded = call.encode();
+    let (root_before, issued) = (sampled.then(state_root), Balances::total_issuance());
+    let checked: CheckedExtrinsic<AccountId, RuntimeCall, TransactionExtensions> = CheckedExtrinsic {
+        format: ExtrinsicFormat::General(ExtensionVariant::V0(extensions(0))),
+        function: call,
+    };
+    let info: DispatchInfo = checked.get_dispatch_info();
+    let applied = with_transaction_unchecked(|| match checked.apply::<Runtime>(&info, encoded.len()) {
+        Ok(result) => TransactionOutcome::Commit(Ok(result)),
+        Err(error) => TransactionOutcome::Rollback(Err(error)),
+    });
+    check_defensive()?;
+    if Balances::total_issuance() != issued {
+        return Err("a transaction that nobody pays for made or burned money".into());
+    }
+    let result = match applied {
+        Ok(result) => result,
+        Err(_) if root_before.is_some_and(|before| before != state_root()) => {
+            return Err("a refused transaction changed the state".into())
+        }
+        Err(error) => return Ok(Outcome::Refused(error)),
+    };
+    System::note_extrinsic(encoded);
+    System::note_applied_extrinsic(&result, info);
+    check_weight(&result, info.total_weight())?;
+    // Whoever is authorised was looked at with the state in which the call is dispatched.
+    match outcome(result) {
+        Outcome::Failed(error) => Err(format!("a call that was authorised failed: {error:?}")),
+        outcome => Ok(outcome),
+    }
+}
+
 /// What a transaction signs besides its call.
 fn extensions(nonce: u32) -> TransactionExtensions {
     (
+        frame_system::AuthorizeCall::new(),
         frame_system::CheckNonZeroSender::new(),
         frame_system::CheckSpecVersion::new(),
         frame_system::CheckTxVersion::new(),

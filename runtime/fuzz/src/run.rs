@@ -163,9 +163,13 @@ impl Run<'_> {
             Work::Call(_, _, make) => {
                 let who = draw.byte();
                 let (natural, call) = make(&mut draw);
-                let natural = match calls::FOR_ROOT.contains(&step.operation.name().as_str()) {
-                    true => RawOrigin::Root,
-                    false => RawOrigin::Signed(natural),
+                let name = step.operation.name();
+                let natural = if calls::FOR_ROOT.contains(&name.as_str()) {
+                    RawOrigin::Root
+                } else if calls::AUTHORISED.contains(&name.as_str()) {
+                    RawOrigin::Authorized
+                } else {
+                    RawOrigin::Signed(natural)
                 };
                 self.attempt(&origin(who, natural), call)?;
             }

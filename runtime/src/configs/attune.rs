@@ -3,14 +3,14 @@
 //! The pallets know each other only through traits; here those are given their bodies.
 
 use super::windows::{
-    AuditWindow, ChallengeWindow, CommissionRiseDelay, ConvictionBlocks, DisputeWindow, FinalityMargin,
-    MaxPhaseBlocks, OpenBlocks, PruneAfter, RecordRetention, RevealBlocks, SlashDelay, UnbondingBlocks,
-    VerdictCommitBlocks,
+    AbsenceLock, AuditWindow, ChallengeWindow, CommissionRiseDelay, ConvictionBlocks, DisputeWindow,
+    FinalityMargin, HeartbeatPeriod, MaxPhaseBlocks, OpenBlocks, PruneAfter, RecordRetention, RevealBlocks,
+    SlashDelay, UnbondingBlocks, VerdictCommitBlocks,
 };
 use crate::{
     units::{ATT, MILLI_ATT},
     weights, AccountId, AuditRandomness, Balance, Balances, JobEscrow, ProofOfTraining, ProviderStaking,
-    Runtime, RuntimeHoldReason, Timestamp, ValidatorElection,
+    Runtime, RuntimeHoldReason, Signature, Timestamp, ValidatorElection,
 };
 use frame_support::{parameter_types, traits::ConstU32, PalletId};
 use frame_system::EnsureRoot;
@@ -33,6 +33,8 @@ parameter_types! {
     pub const ReporterReward: Permill = Permill::from_percent(5);
     /// A provider that wants more of the income asks in steps that delegators can follow.
     pub const MaxCommissionRise: Permill = Permill::from_percent(10);
+    /// An absent provider is no use to customers, and its node may still make blocks: it keeps half of what those earn.
+    pub const AbsenceRewardCut: Permill = Permill::from_percent(50);
     /// Held for as long as a job is stored.
     pub const JobDeposit: Balance = ATT;
     /// Auditors are drawn and can't refuse: this much they get for a segment at least.
@@ -62,11 +64,22 @@ type MaxBids = ConstU32<16>;
 /// How many further auditors decide a dispute. Escrowed for each milestone, too.
 type CommitteeSize = ConstU32<4>;
 
+/// One provider in how many is asked for a heartbeat in a period of ten minutes: each about once an hour on mainnet, which
+/// is often enough to notice and costs a block less than one transaction with 256 providers.
+type HeartbeatOneIn = ConstU32<6>;
+
 impl pallet_provider_staking::Config for Runtime {
+    type AbsenceLock = AbsenceLock;
+    type AbsenceRewardCut = AbsenceRewardCut;
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = crate::benchmarks::Neighbours;
     type CommissionRiseDelay = CommissionRiseDelay;
     type ConvictionBlocks = ConvictionBlocks;
     type Currency = Balances;
     type DelegatorLossCap = DelegatorLossCap;
+    type HeartbeatOneIn = HeartbeatOneIn;
+    type HeartbeatPeriod = HeartbeatPeriod;
+    type HeartbeatSignature = Signature;
     type MaxCommissionRise = MaxCommissionRise;
     type MaxProviders = ConstU32<256>;
     type MinDelegation = MinDelegation;
@@ -74,6 +87,7 @@ impl pallet_provider_staking::Config for Runtime {
     type OnStakeChanged = ValidatorElection;
     type PalletId = ProviderPalletId;
     type ProviderDeposit = ProviderDeposit;
+    type Randomness = AuditRandomness;
     type ReporterReward = ReporterReward;
     type RuntimeHoldReason = RuntimeHoldReason;
     /// The administrator, until there is governance.

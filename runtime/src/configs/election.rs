@@ -72,6 +72,10 @@ impl Stakes<AccountId> for PoolStakes {
     fn stake(provider: &AccountId) -> Option<Balance> {
         ProviderStaking::takes_work(provider).then(|| ProviderStaking::stake_of(provider))
     }
+
+    fn reward_part(provider: &AccountId) -> Permill {
+        ProviderStaking::reward_part(provider)
+    }
 }
 
 impl pallet_bags_list::Config for Runtime {

@@ -1,7 +1,7 @@
 //! Deadlines and retentions as parameters of pallets, in blocks: each reads its field of
 //! [`crate::timing::Windows`], which genesis has written.
 
-use crate::{BlockNumber, Timing};
+use crate::{timing::EpochSlots, BlockNumber, Runtime, Timing};
 use frame_support::traits::Get;
 
 /// One type per field.
@@ -51,5 +51,25 @@ impl Get<BlockNumber> for CommissionRiseDelay {
     fn get() -> BlockNumber {
         let unbonding = Timing::windows().unbonding;
         unbonding.saturating_add(unbonding.div_ceil(2))
+    }
+}
+
+/// How long a provider has to answer when it is asked for a heartbeat: an epoch's length, counted in blocks, so that there
+/// is new randomness for about each. (Slots without a block make an epoch shorter in blocks: periods and epochs drift
+/// apart, and nothing depends on where one stands in the other.)
+pub struct HeartbeatPeriod;
+
+impl Get<BlockNumber> for HeartbeatPeriod {
+    fn get() -> BlockNumber {
+        BlockNumber::try_from(EpochSlots::<Runtime>::get()).unwrap_or(BlockNumber::MAX)
+    }
+}
+
+/// By how much self-bond that leaves in an absence is locked longer: half of unbonding.
+pub struct AbsenceLock;
+
+impl Get<BlockNumber> for AbsenceLock {
+    fn get() -> BlockNumber {
+        Timing::windows().unbonding.div_ceil(2)
     }
 }

@@ -39,7 +39,7 @@ use sp_runtime::{
 /// The slot of block 1: any, but not 0.
 const GENESIS_SLOT: u64 = 1_000_000;
 /// Length of an epoch in the presets.
-const EPOCH: u32 = 10;
+pub(super) const EPOCH: u32 = 10;
 /// What each provider bonds.
 const STAKE: Balance = 2_000 * ATT;
 
@@ -50,7 +50,7 @@ fn claim(slot: u64, authority_index: u32) -> Digest {
 }
 
 /// Executes the next block, by the authority whose turn it is, with these transactions.
-fn block_with(transactions: &[UncheckedExtrinsic]) {
+pub(super) fn block_with(transactions: &[UncheckedExtrinsic]) {
     let number = System::block_number() + 1;
     let slot = GENESIS_SLOT + u64::from(number) - 1;
     let authorities = u32::try_from(Session::validators().len()).expect("a handful");
@@ -71,11 +71,11 @@ fn block_with(transactions: &[UncheckedExtrinsic]) {
     Executive::finalize_block();
 }
 
-fn blocks(count: u32) {
+pub(super) fn blocks(count: u32) {
     (0..count).for_each(|_| block_with(&[]));
 }
 
-fn account(path: &str) -> AccountId {
+pub(super) fn account(path: &str) -> AccountId {
     let (_, key) = ACCOUNTS.iter().find(|(known, _)| *known == path).expect("the path is in the table");
     AccountId::from(*key)
 }
@@ -134,7 +134,7 @@ fn possession(owner: &AccountId) -> Vec<u8> {
 
 /// Runs on a chain on which the first `count` providers are candidates, past the two sessions after which they are
 /// validators.
-fn with_providers(count: u8, test: impl FnOnce()) {
+pub(super) fn with_providers(count: u8, test: impl FnOnce()) {
     chain("local_testnet").execute_with(|| {
         blocks(1);
         (1..=count).for_each(register);
@@ -143,7 +143,7 @@ fn with_providers(count: u8, test: impl FnOnce()) {
     });
 }
 
-fn election_events() -> Vec<Event<Runtime>> {
+pub(super) fn election_events() -> Vec<Event<Runtime>> {
     System::events()
         .into_iter()
         .filter_map(|record| match record.event {

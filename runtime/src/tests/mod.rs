@@ -3,6 +3,7 @@
 mod election;
 mod fees;
 mod genesis;
+mod heartbeats;
 mod jobs;
 mod metadata;
 mod randomness;

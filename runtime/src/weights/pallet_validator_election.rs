@@ -16,6 +16,6 @@ impl<T: frame_system::Config> pallet_validator_election::WeightInfo for Measured
     fn set_inflation() -> Weight { cost::<T>(10_115, 1, 1) }
     fn note_author() -> Weight { cost::<T>(10_255, 2, 1) }
     fn poll() -> Weight { cost::<T>(3_565, 1, 0) }
-    fn pay_one() -> Weight { cost::<T>(145_707, 7, 5) }
+    fn pay_one() -> Weight { cost::<T>(149_707, 8, 5) }
     fn punish() -> Weight { cost::<T>(67_541, 10, 5) }
 }

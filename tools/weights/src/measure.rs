@@ -13,6 +13,7 @@ use sp_core::{
     traits::{CallContext, CodeExecutor, RuntimeCode, WrappedRuntimeCode},
 };
 use sp_externalities::Extensions;
+use sp_keystore::{testing::MemoryKeystore, KeystoreExt};
 use sp_runtime::traits::{BlakeTwo256, Hash};
 use sp_state_machine::{BasicExternalities, StateMachine};
 
@@ -69,6 +70,8 @@ impl Bench<'_> {
         input: &[u8],
     ) -> Result<Answer> {
         let (mut overlay, mut extensions) = (Default::default(), Extensions::default());
+        // Some benchmarks have the host sign.
+        extensions.register(KeystoreExt::new(MemoryKeystore::new()));
         let answer = StateMachine::new(
             state,
             &mut overlay,

@@ -44,10 +44,11 @@ pub(super) enum Act {
     ApplySlash { provider: AccountId, nth: usize },
     CancelSlash { provider: AccountId, nth: usize },
     Earn { provider: AccountId, amount: Balance, commission: Permill },
+    Beat { provider: AccountId },
     Pass { blocks: u32 },
 }
 /// How many kinds of acts there are.
-const KINDS: usize = 26;
+const KINDS: usize = 27;
 
 pub(super) fn act() -> impl Strategy<Value = Act> {
     let provider = || 1..=3u64;
@@ -85,6 +86,7 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         1 => provider().prop_map(|who| Act::Chill { who }),
         2 => provider().prop_map(|who| Act::Unchill { who }),
         1 => provider().prop_map(|who| Act::Exit { who }),
+        6 => provider().prop_map(|provider| Act::Beat { provider }),
         12 => (provider(), who()).prop_map(|(provider, owner)| Act::Evict { provider, owner }),
         4 => provider().prop_map(|provider| Act::Deregister { provider }),
     ];
@@ -181,8 +183,14 @@ fn perform(act: &Act) -> bool {
             <Balances as Mutate<_>>::transfer(&PAYER, &account, amount, Preservation::Preserve)?;
             Staking::note_income(&provider, amount, commission)
         }
+        Act::Beat { provider } => {
+            let key = Providers::<Test>::get(provider).map_or(provider, |stored| stored.operator);
+            submit(heartbeat_by(key, provider, period()))
+                .map(|_| ())
+                .map_err(|_| Error::<Test>::NotAsked.into())
+        }
         Act::Pass { blocks } => {
-            pass_blocks(blocks);
+            run_to(block() + blocks);
             Ok(())
         }
     })

@@ -52,6 +52,8 @@ pub(super) struct Ledger {
 pub(super) struct Foreseen {
     slash: Option<PendingSlash<AccountId>>,
     frozen: bool,
+    /// The provider whose self-bond leaves is absent.
+    absent: bool,
 }
 
 fn real(amount: Balance) -> f64 {
@@ -60,10 +62,6 @@ fn real(amount: Balance) -> f64 {
 
 fn ratio(part: Permill) -> f64 {
     f64::from(part.deconstruct()) / 1e6
-}
-
-fn block() -> u32 {
-    u32::try_from(System::block_number()).expect("the tests are short, qed")
 }
 
 fn sum(leaving: &Leaving) -> f64 {
@@ -122,12 +120,15 @@ impl Ledger {
         match act {
             Act::ApplySlash { provider, nth } => Foreseen {
                 slash: PendingSlashes::<Test>::get(provider, slash_id(*provider, *nth)),
-                frozen: false,
+                ..Default::default()
             },
             Act::Evict { provider, .. } => Foreseen {
-                slash: None,
                 frozen: Pools::<Test>::get(provider).is_some_and(|pool| pool.pending_slashes > 0),
+                ..Default::default()
             },
+            Act::UnbondSelf { who, .. } | Act::Exit { who } => {
+                Foreseen { absent: Staking::is_absent(who), ..Default::default() }
+            }
             _ => Foreseen::default(),
         }
     }
@@ -202,10 +203,10 @@ impl Ledger {
                 self.book(who).own += real(amount);
                 self.pay(who, -real(amount));
             }
-            Act::UnbondSelf { who, amount } => self.own_leaves(who, real(amount)),
+            Act::UnbondSelf { who, amount } => self.own_leaves(who, real(amount), foreseen.absent),
             Act::Exit { who } => {
                 let all = self.book(who).own;
-                self.own_leaves(who, all);
+                self.own_leaves(who, all, foreseen.absent);
             }
             Act::Delegate { who, provider, amount } => {
                 self.pay_income(provider, who);
@@ -261,10 +262,12 @@ impl Ledger {
         }
     }
 
-    fn own_leaves(&mut self, who: AccountId, amount: f64) {
+    fn own_leaves(&mut self, who: AccountId, amount: f64, absent: bool) {
         let book = self.book(who);
         book.own -= amount;
-        book.own_leaving.push((block() + UNBONDING_BLOCKS, amount));
+        let longer = if absent { ABSENCE_LOCK } else { 0 };
+        book.own_leaving.push((block() + UNBONDING_BLOCKS + longer, amount));
+        book.own_leaving.sort_by_key(|(at, _)| *at);
     }
 
     fn redelegate(&mut self, who: AccountId, from: AccountId, to: AccountId, part: f64) {

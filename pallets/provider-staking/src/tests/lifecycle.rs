@@ -269,6 +269,7 @@ fn reputation_counts_what_happened() {
             audits_answered: 1,
             audits_missed: 1,
             audits_overruled: 2,
+            ..Default::default()
         };
         assert_eq!(seen, expected);
         assert!(!Providers::<Test>::contains_key(BOB));

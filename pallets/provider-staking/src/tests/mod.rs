@@ -2,9 +2,11 @@
 
 mod adversarial;
 mod commission;
+mod heartbeats;
 mod invariants;
 mod ledger;
 mod lifecycle;
+mod migrations;
 mod money;
 mod moves;
 mod slashing;

@@ -109,6 +109,42 @@ fn a_reward_that_the_pool_refuses_is_not_minted() {
 }
 
 #[test]
+fn what_an_absent_provider_does_not_get_is_not_minted_and_nobody_else_gets_it() {
+    ExtBuilder::build_and_execute(|| {
+        with_two_validators();
+        let _ = Points::<Test>::clear_prefix(3, u32::MAX, None);
+        Points::<Test>::insert(3, 1, 4);
+        Points::<Test>::insert(3, 2, 6);
+        Parts::set([(1, Permill::from_percent(30))].into());
+        let before = issuance();
+        freeze_and_pay(3);
+        let (one, two) = (POT * 4 / 10 * 3 / 10, POT * 6 / 10);
+        assert_eq!(issuance() - before, one + two);
+        let mut incomes =
+            Incomes::get().into_iter().map(|(who, amount, _)| (who, amount)).collect::<Vec<_>>();
+        incomes.sort_unstable();
+        assert_eq!(incomes, [(1, one), (2, two)]);
+        let withheld = POT * 4 / 10 - one;
+        assert!(events().contains(&Event::RewardWithheld { session: 3, validator: 1, withheld }));
+        assert!(events().contains(&Event::SessionPaid { session: 3, pot: POT, unminted: withheld }));
+        let told = events().iter().filter(|event| matches!(event, Event::RewardWithheld { .. })).count();
+        assert_eq!(told, 1, "nothing is told of whoever gets all of its reward");
+    });
+}
+
+#[test]
+fn a_reward_that_is_cut_to_nothing_is_no_reward() {
+    ExtBuilder::build_and_execute(|| {
+        with_two_validators();
+        Parts::set([(1, Permill::zero()), (2, Permill::zero())].into());
+        let before = issuance();
+        next_session();
+        assert_eq!((issuance(), Incomes::get()), (before, Vec::new()));
+        assert_eq!(pending(), []);
+    });
+}
+
+#[test]
 fn without_inflation_nothing_is_counted_or_minted() {
     ExtBuilder::build_and_execute(|| {
         with_two_validators();

@@ -79,6 +79,7 @@ pub static OWN: &[Operation] = &[
     call("ProviderStaking", "compound", staking::compound),
     call("ProviderStaking", "chill", staking::chill),
     call("ProviderStaking", "unchill", staking::unchill),
+    call("ProviderStaking", "heartbeat", staking::heartbeat),
     call("JobEscrow", "create_job", escrow::create_job),
     call("JobEscrow", "accept_job", escrow::accept_job),
     call("JobEscrow", "start_job", escrow::start_job),
@@ -107,6 +108,9 @@ pub static OWN: &[Operation] = &[
 
 /// Calls that only governance may make: root, here.
 pub static FOR_ROOT: &[&str] = &["ProviderStaking.cancel_slash", "ValidatorElection.set_inflation"];
+
+/// Calls that nobody signs: general transactions, which carry in themselves what authorises them.
+pub static AUTHORISED: &[&str] = &["ProviderStaking.heartbeat"];
 
 /// Calls whose success needs more than a short scenario: a compensation is only owed to a funder that can't receive it,
 /// when its job is pruned, its account gone, and the slash still to be applied.

@@ -2,10 +2,13 @@
 
 use crate::{accounts, chain, draw::Draw, view};
 use attune_primitives::{
+    heartbeat::payload,
     job::ExecutionClass,
     provider::{Hardware, ProviderProfile},
 };
-use attune_runtime::{units::ATT, AccountId, Runtime, RuntimeCall};
+use attune_runtime::{
+    configs::windows::HeartbeatPeriod, units::ATT, AccountId, ProviderStaking, Runtime, RuntimeCall, System,
+};
 use frame_support::{traits::Get, BoundedVec};
 use pallet_provider_staking::{
     Call, Config, Delegation, Delegations, OwedCompensation, PendingSlashes, Pools, SlashId, Unbonding,
@@ -246,7 +249,7 @@ pub(super) fn deregister(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
     (accounts::account(accounts::STRANGER), Call::deregister { provider: exiting(draw) }.into())
 }
 
-/// The block after which everything that leaves a pool now is free.
+/// The block after which everything that delegators take out of a pool now is free.
 pub(crate) fn unlocked_at() -> u32 {
     chain::now() + chain::WINDOWS.unbonding
 }
@@ -344,4 +347,27 @@ pub(super) fn unchill(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
         count => chilled[usize::from(byte) % count].clone(),
     };
     (who, Call::unchill {}.into())
+}
+
+/// A heartbeat of a provider that is asked for one, if there is any, signed by its operator; now and then one that is
+/// for another period or another chain, or that somebody else has signed.
+pub(super) fn heartbeat(draw: &mut Draw<'_>) -> (AccountId, RuntimeCall) {
+    let byte = draw.byte();
+    let mut asked = view::providers();
+    asked.retain(|id| ProviderStaking::due_period(id).is_some());
+    let provider = match asked.len() {
+        0 => draw.provider(),
+        count => asked[usize::from(byte) % count].clone(),
+    };
+    let running = chain::now() / <HeartbeatPeriod as Get<u32>>::get();
+    let period = match draw.byte() {
+        0..=223 => running,
+        224..=235 => running.saturating_sub(1),
+        236..=247 => running + 1,
+        wild => u32::MAX - u32::from(wild),
+    };
+    let genesis = if draw.rarely(16) { [9; 32] } else { System::block_hash(0).0 };
+    let signer = if draw.rarely(16) { draw.somebody() } else { view::operator_of(&provider) };
+    let signature = accounts::sign(&signer, &payload(&genesis, &provider, period));
+    (signer, Call::heartbeat { provider, period, signature }.into())
 }
