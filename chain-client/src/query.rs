@@ -183,6 +183,12 @@ impl View {
         Ok(fetch!(self, "an operator", api::storage().provider_staking().operators(), (*operator,)))
     }
 
+    /// The period in which a provider is asked for a heartbeat and has not answered.
+    pub async fn heartbeat_due(&self, provider: &AccountId) -> Result<Option<u32>> {
+        let call = api::view_functions().provider_staking().heartbeat_due(*provider);
+        self.at.view_functions().call(call).await.map_err(request("whether a heartbeat is due"))
+    }
+
     /// The stake behind a provider.
     pub async fn pool(&self, provider: &AccountId) -> Result<Option<PoolInfo>> {
         let found = fetch!(self, "a pool", api::storage().provider_staking().pools(), (*provider,));

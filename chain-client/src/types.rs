@@ -123,6 +123,10 @@ pub struct Reputation {
     pub audits_missed: u32,
     /// Audits answered against a committee's finding.
     pub audits_overruled: u32,
+    /// Heartbeats that it was asked for and gave.
+    pub heartbeats_answered: u32,
+    /// Heartbeats that it was asked for and did not give.
+    pub heartbeats_missed: u32,
 }
 
 /// A registered provider with its pool.
@@ -143,6 +147,9 @@ pub struct ProviderInfo {
     pub active: bool,
     /// True while it has chosen to take no new work and no new stake for now.
     pub chilled: bool,
+    /// Block since which it counts as absent, because it did not answer when it was asked for a heartbeat; `None` while it
+    /// counts as present.
+    pub absent_since: Option<BlockNumber>,
     /// What it has done so far.
     pub reputation: Reputation,
     /// Block of the registration.

@@ -145,6 +145,11 @@ pub enum Duty {
         /// The deadline.
         deadline: BlockNumber,
     },
+    /// Say that this worker runs: its provider is asked.
+    Heartbeat {
+        /// The period in which it is asked.
+        period: u32,
+    },
     /// Apply a slash that is due, of another provider.
     ApplySlash {
         /// Whose stake it takes.
@@ -187,14 +192,14 @@ impl Duty {
             | Duty::PushAuditDeadline { job, .. }
             | Duty::Tidy { job }
             | Duty::Forget { job } => Some(job),
-            Duty::ApplySlash { .. } => None,
+            Duty::Heartbeat { .. } | Duty::ApplySlash { .. } => None,
         }
     }
 }
 
 /// What to do now, in the order in which transactions must reach the chain.
 pub fn reconcile(chain: &ChainView, local: &LocalView, policy: &Policy) -> Vec<Duty> {
-    let mut duties = Vec::new();
+    let mut duties: Vec<Duty> = upkeep::heartbeat(chain).into_iter().collect();
     for view in chain.jobs.values() {
         let nothing = LocalJob::default();
         let mine = local.jobs.get(&view.job.id).unwrap_or(&nothing);

@@ -49,6 +49,7 @@ pub(crate) fn provider(account: AccountId, operator: AccountId) -> ProviderInfo 
         commission_rise: None,
         active: true,
         chilled: false,
+        absent_since: None,
         reputation: Reputation::default(),
         registered_at: 0,
         pool: PoolInfo { self_bond: 1_000_000, ..PoolInfo::default() },
@@ -118,6 +119,7 @@ pub(crate) fn chain(view: JobView) -> ChainView {
         }],
         randomness_from: None,
         slashes: Vec::new(),
+        heartbeat_due: None,
         constants: Constants {
             finality_margin: 4,
             max_bids: 2,

@@ -1,4 +1,5 @@
-//! What a worker does for everybody: due things that no party of a job would push.
+//! What a worker does beside jobs: it says that it runs when its provider is asked for a heartbeat, and for everybody it
+//! pushes due things that no party of a job would push.
 //!
 //! Anyone may push them, so all workers see the same one at the same block, and all but the first would send for nothing.
 //! Each has a place in an order that is another for every such thing ([`place`]), and waits as many blocks for each of
@@ -20,6 +21,11 @@ use crate::{
 const TURN_BLOCKS: BlockNumber = 4;
 /// The last place: those behind it wait no longer. That many workers that are all away are a network that stands still.
 const LAST_PLACE: BlockNumber = 16;
+
+/// The answer to the chain's question whether this worker runs, while it stands.
+pub fn heartbeat(chain: &ChainView) -> Option<Duty> {
+    chain.heartbeat_due.map(|period| Duty::Heartbeat { period })
+}
 
 /// Slashes that are due, of other providers than this one: governance has not cancelled them in time, and until they are
 /// applied their customers wait for the compensation and nobody withdraws from the pool.
@@ -113,6 +119,21 @@ mod tests {
             all
         };
         assert!((4..9).any(|slash| order(slash) != order(3)), "another slash, another order");
+    }
+
+    #[test]
+    fn a_heartbeat_is_given_before_all_else_while_it_is_asked_for_and_once() {
+        let mut asked = chain(job(JobState::Open));
+        let beat = Duty::Heartbeat { period: 7 };
+        assert!(!duties(&asked).contains(&beat));
+        asked.heartbeat_due = Some(7);
+        assert_eq!(duties(&asked).first(), Some(&beat));
+        let sent = LocalView { under_way: [beat].into(), ..LocalView::default() };
+        assert!(!reconcile(&asked, &sent, &policy()).contains(&beat));
+        let refused = LocalView { not_before: [(beat, asked.now + 1)].into(), ..LocalView::default() };
+        assert!(!reconcile(&asked, &refused, &policy()).contains(&beat), "a little later");
+        asked.now += 1;
+        assert!(reconcile(&asked, &refused, &policy()).contains(&beat), "tried again");
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub struct ChainView {
     pub models: Vec<ModelInfo>,
     /// Slashes that wait for their time: of [`MAX_SLASHED_POOLS`] pools at a time.
     pub slashes: Vec<PendingSlashInfo>,
+    /// The period in which this worker's provider is asked for a heartbeat and has not answered.
+    pub heartbeat_due: Option<u32>,
     /// First block of the epoch that made the latest audit randomness.
     pub randomness_from: Option<BlockNumber>,
     /// What the runtime fixes.
@@ -110,6 +112,7 @@ impl ChainView {
         for job in known.iter().filter(|job| !jobs.contains_key(job)) {
             records.extend(view.record(*job).await?.map(|record| (*job, record)));
         }
+        let heartbeat_due = view.heartbeat_due(&me.account).await?;
         let mut slashes = Vec::new();
         for account in slashed_pools(&providers, view.number()) {
             slashes.extend(view.pending_slashes(&account).await?);
@@ -120,6 +123,7 @@ impl ChainView {
             providers,
             jobs,
             slashes,
+            heartbeat_due,
             records,
             models: view.models().await?,
             randomness_from: view.randomness().await?.map(|(_, from)| from),

@@ -5,9 +5,12 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{atomic::Ordering, Arc},
+    time::Duration,
 };
 
-use attune_chain_client::{calls, json::text, AccountId, Call, Submitter, Wait};
+use attune_chain_client::{
+    calls, json::text, primitives::heartbeat, send_authorised, AccountId, Call, Submitter, Wait,
+};
 use attune_store::Url;
 
 use super::{Shared, State};
@@ -20,6 +23,8 @@ use crate::{
 
 /// Longest pause after failures, in blocks.
 const MAX_PAUSE: u32 = 32;
+/// Blocks that a heartbeat may take until it is final; then the chain is asked whether it still waits for one.
+const HEARTBEAT_WAIT_BLOCKS: u32 = 6;
 /// Tries to fetch an audit's inputs before the verdict is that they are unavailable.
 const FETCH_TRIES: u32 = 3;
 
@@ -31,6 +36,10 @@ pub(super) async fn perform(
     local: &LocalView,
     duty: Duty,
 ) -> bool {
+    if let Duty::Heartbeat { period } = duty {
+        begin_heartbeat(shared, submitter, view, period);
+        return true;
+    }
     if let Some(call) = call_of(shared, view, local, duty) {
         shared.state().under_way.insert(duty);
         tracing::info!(?duty, "sending");
@@ -160,9 +169,51 @@ fn call_of(shared: &Shared, view: &ChainView, local: &LocalView, duty: Duty) -> 
         | Duty::Export { .. }
         | Duty::Audit { .. }
         | Duty::KeepCheckpoint { .. }
+        | Duty::Heartbeat { .. }
         | Duty::Tidy { .. }
         | Duty::Forget { .. } => return None,
     })
+}
+
+/// Answers that this worker runs. Beside the other transactions: it has no nonce, so it neither waits for them nor keeps
+/// them waiting.
+fn begin_heartbeat(shared: &Arc<Shared>, submitter: &Submitter, view: &ChainView, period: u32) {
+    let duty = Duty::Heartbeat { period };
+    shared.state().under_way.insert(duty);
+    tracing::info!(period, "asked for a heartbeat; answering");
+    let chain = submitter.chain().clone();
+    let signed = heartbeat::payload(&chain.identity().genesis.0, &view.me.account.0, period);
+    let call = calls::heartbeat(view.me.account, period, submitter.account().sign(&signed));
+    let patience = Duration::from_millis(chain.identity().block_millis).saturating_mul(HEARTBEAT_WAIT_BLOCKS);
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        let answered = async { send_authorised(&chain, &call).await?.wait(Wait::Finalized).await };
+        let result = tokio::time::timeout(patience, answered).await;
+        let mut state = shared.state();
+        state.under_way.remove(&duty);
+        // The chain says whether it got there: as long as it asks, this is tried again.
+        match result {
+            Ok(Ok(_)) => {
+                state.failures.remove(&duty);
+                state.not_before.remove(&duty);
+                tracing::info!(period, "the heartbeat is finalized");
+            }
+            Ok(Err(error)) => {
+                state.postpone(duty);
+                tracing::warn!(period, %error, "the heartbeat failed");
+            }
+            Err(_) => {
+                state.postpone(duty);
+                tracing::warn!(
+                    period,
+                    blocks = HEARTBEAT_WAIT_BLOCKS,
+                    "the heartbeat is not in a finalized block yet"
+                );
+            }
+        }
+        drop(state);
+        shared.wake.notify_one();
+    });
 }
 
 type Work = Pin<Box<dyn Future<Output = Result<(), WorkError>> + Send>>;
