@@ -4,13 +4,13 @@
 //! this form of the client is meant for thousands of entries, not for millions.
 
 use attune_primitives::{proof::SegmentCommitment, BlockNumber, JobId, ModelId, RecordId};
-use subxt::client::OnlineClientAtBlockImpl;
+use subxt::{client::OnlineClientAtBlockImpl, ext::scale_decode::DecodeAsType, view_functions::Payload};
 
 use crate::{
-    api,
+    api::{self, runtime_types::frame_support::view_functions::ViewFunctionId},
     connection::{Chain, Config},
     convert,
-    error::{request, Result},
+    error::{decode, request, Error, Result},
     events::{self, ChainEvent},
     types::{
         AuditInfo, BalanceInfo, BidInfo, CommitmentInfo, Constants, DelegationInfo, DrawInfo, HoldInfo,
@@ -64,7 +64,35 @@ macro_rules! constant {
     };
 }
 
+/// Half of a view function's id: the pallet's part, then the function's.
+const ID_HALF: usize = 16;
+
 impl View {
+    /// Calls a view function. subxt 0.51 sends the arguments, and reads the answer, without the length and the result that
+    /// the chain's API wraps around them; so this takes subxt's types and its check of them, and calls that API itself.
+    async fn view_function<P: Payload>(&self, what: &'static str, payload: P) -> Result<P::ReturnType> {
+        let functions = self.at.view_functions();
+        functions.validate(&payload).map_err(request(what))?;
+        let encoded = functions.encode_args(&payload).map_err(request(what))?;
+        let (prefix, rest) = encoded.split_at(ID_HALF);
+        let (suffix, arguments) = rest.split_at(ID_HALF);
+        let id = ViewFunctionId {
+            prefix: prefix.try_into().map_err(decode(what))?,
+            suffix: suffix.try_into().map_err(decode(what))?,
+        };
+        let api = api::runtime_apis().runtime_view_function();
+        let call = api.execute_view_function(id, arguments.to_vec());
+        let answer = self.at.runtime_apis().call(call).await.map_err(request(what))?;
+        let answer =
+            answer.map_err(|error| Error::Request { what, reason: format!("refused: {error:?}") })?;
+        let metadata = self.at.metadata_ref();
+        let (pallet, function) = (payload.pallet_name(), payload.function_name());
+        let found = metadata.pallet_by_name(pallet).and_then(|found| found.view_function_by_name(function));
+        let found = found.ok_or_else(|| Error::Decode { what, reason: format!("no {pallet}.{function}") })?;
+        P::ReturnType::decode_as_type(&mut &answer[..], found.output_ty(), metadata.types())
+            .map_err(decode(what))
+    }
+
     pub(crate) fn new(chain: Chain, at: AtBlock) -> Self {
         Self { chain, at }
     }
@@ -186,7 +214,7 @@ impl View {
     /// The period in which a provider is asked for a heartbeat and has not answered.
     pub async fn heartbeat_due(&self, provider: &AccountId) -> Result<Option<u32>> {
         let call = api::view_functions().provider_staking().heartbeat_due(*provider);
-        self.at.view_functions().call(call).await.map_err(request("whether a heartbeat is due"))
+        self.view_function("whether a heartbeat is due", call).await
     }
 
     /// The stake behind a provider.
