@@ -11,7 +11,7 @@ use crate::{
     api::{
         runtime_types::{
             bounded_collections::bounded_vec::BoundedVec, pallet_proof_of_training::types::ModelInfo,
-            sp_arithmetic::per_things::Permill,
+            sp_arithmetic::per_things::Permill, sp_runtime::MultiSignature,
         },
         transactions,
     },
@@ -114,6 +114,13 @@ pub fn settle_lien(provider: AccountId, delegator: AccountId) -> Call {
 /// Carries out a slash whose time to be cancelled is over, by anyone.
 pub fn apply_slash(provider: AccountId, slash: u64) -> Call {
     Call::new(transactions().provider_staking().apply_slash(provider, slash))
+}
+
+/// Says that a provider's worker runs, in a period in which it is asked; for [`crate::send_authorised`]. `signature` is its
+/// operator's over [`attune_primitives::heartbeat::payload`].
+pub fn heartbeat(provider: AccountId, period: u32, signature: [u8; 64]) -> Call {
+    let signature = MultiSignature::Sr25519(signature);
+    Call::new(transactions().provider_staking().heartbeat(provider, period, signature))
 }
 
 /// Pays a customer the compensation that it could not receive, by anyone.

@@ -92,7 +92,10 @@ pub(crate) fn provider(
             audits_answered: done.audits_answered,
             audits_missed: done.audits_missed,
             audits_overruled: done.audits_overruled,
+            heartbeats_answered: done.heartbeats_answered,
+            heartbeats_missed: done.heartbeats_missed,
         },
+        absent_since: found.presence.absent_since,
         registered_at: found.registered_at,
         pool,
     }

@@ -41,7 +41,7 @@ pub use events::ChainEvent;
 pub use keys::{Account, KeyStore};
 pub use query::{AtBlock, View};
 pub use rejection::Rejection;
-pub use submit::{Call, Included, Sent, Submitter, Wait, MORTAL_BLOCKS};
+pub use submit::{send_authorised, Call, Included, Sent, Submitter, Wait, MORTAL_BLOCKS};
 
 pub use attune_primitives::H256;
 /// An account: 32 bytes, in text as SS58.

@@ -249,6 +249,12 @@ impl View {
         Ok(fetch!(self, "an operator", api::storage().provider_staking().operators(), (*operator,)))
     }
 
+    /// The period in which a provider is asked for a heartbeat and has not answered.
+    pub async fn heartbeat_due(&self, provider: &AccountId) -> Result<Option<u32>> {
+        let call = api::view_functions().provider_staking().heartbeat_due(*provider);
+        self.view_function("whether a heartbeat is due", call).await
+    }
+
     /// The stake behind a provider.
     pub async fn pool(&self, provider: &AccountId) -> Result<Option<PoolInfo>> {
         let found = fetch!(self, "a pool", api::storage().provider_staking().pools(), (*provider,));
@@ -418,6 +424,7 @@ impl View {
             delegator_loss_cap_ppm: constant!(self, staking.delegator_loss_cap()).0,
             commission_rise_delay: constant!(self, staking.commission_rise_delay()),
             max_handovers: constant!(self, escrow.max_handovers()),
+            max_bids: constant!(self, escrow.max_bids()),
             sponsorship_deposit: constant!(self, escrow.sponsorship_deposit()),
             job_deposit: constant!(self, escrow.job_deposit()),
             min_audit_fee: constant!(self, escrow.min_audit_fee()),

@@ -22,6 +22,7 @@ use subxt::{
     },
     extrinsics::ExtrinsicEvents,
     transactions::{Payload, StaticPayload, TransactionProgress, TransactionStatus, TransactionsClient},
+    utils::MultiSignature,
 };
 use tokio::sync::Mutex;
 
@@ -286,6 +287,29 @@ impl Submitter {
             }
         }
     }
+}
+
+/// Sends a call that the chain itself authorises by what stands in it, such as a signature among its arguments: a general
+/// transaction (version 5), which nobody signs as a whole, which has no nonce and for which nobody pays.
+///
+/// # Errors
+/// [`Error::Refused`] if the chain does not authorise it, or has it already; [`Error::FateUnknown`] if the node was lost
+/// meanwhile; [`Error::Request`].
+pub async fn send_authorised(chain: &Chain, call: &Call) -> Result<Sent> {
+    let at = chain.client().at_current_block().await.map_err(request("the finalized block"))?;
+    let transactions = at.transactions();
+    let payload = call.encoded(&transactions)?;
+    let mut general = transactions
+        .create_v5_signable_offline(&payload, DefaultExtrinsicParamsBuilder::<Config>::new().build())
+        .map_err(request("a general transaction"))?;
+    // The runtime has no extension that carries a signature: these two are for one, and are written nowhere.
+    let (nobody, nothing) = (AccountId([0; 32]), MultiSignature::Sr25519([0; 64]));
+    let encoded = general
+        .sign_with_account_and_signature(&nobody, &nothing)
+        .map_err(request("a general transaction"))?;
+    let progress = encoded.submit_and_watch().await.map_err(|error| refusal(call, &error))?;
+    tracing::debug!(call = call.name(), hash = ?progress.extrinsic_hash(), "sent");
+    Ok(Sent { call: call.name(), progress })
 }
 
 /// True if the pool says that the nonce is behind, or that it holds another transaction with it.

@@ -123,6 +123,10 @@ pub struct Reputation {
     pub audits_missed: u32,
     /// Audits answered against a committee's finding.
     pub audits_overruled: u32,
+    /// Heartbeats that it was asked for and gave.
+    pub heartbeats_answered: u32,
+    /// Heartbeats that it was asked for and did not give.
+    pub heartbeats_missed: u32,
 }
 
 /// A registered provider with its pool.
@@ -143,6 +147,9 @@ pub struct ProviderInfo {
     pub active: bool,
     /// True while it has chosen to take no new work and no new stake for now.
     pub chilled: bool,
+    /// Block since which it counts as absent, because it did not answer when it was asked for a heartbeat; `None` while it
+    /// counts as present.
+    pub absent_since: Option<BlockNumber>,
     /// What it has done so far.
     pub reputation: Reputation,
     /// Block of the registration.
@@ -518,6 +525,8 @@ pub struct Constants {
     pub commission_rise_delay: BlockNumber,
     /// How often a failed job is handed over to another provider.
     pub max_handovers: u32,
+    /// Most bids that are kept for a job; a further one drops the dearest, or is refused if it is no better.
+    pub max_bids: u32,
     /// Deposit of a sponsorship, in planck.
     #[serde(with = "json::balance")]
     pub sponsorship_deposit: Balance,

@@ -497,6 +497,7 @@ mod tests {
             commission_rise: None,
             active: true,
             chilled: false,
+            absent_since: None,
             reputation: Reputation::default(),
             registered_at: 0,
             pool: PoolInfo::default(),

@@ -71,7 +71,7 @@ fn versions() -> BTreeMap<&'static str, (u16, u16)> {
     let versions = of!(
         System Timing Timestamp Balances TransactionPayment Babe Session Grandpa AuditRandomness Historical Offences
         Authorship Utility Proxy Multisig Sudo Treasury ProviderStaking JobEscrow ProofOfTraining ValidatorElection
-        VoterList MultiBlockMigrations
+        VoterList MultiBlockMigrations SafeMode TxPause
     );
     for pallet in attune_runtime::AllPalletsWithSystem::infos() {
         assert!(versions.contains_key(pallet.name), "{}: add it to this list", pallet.name);

@@ -337,6 +337,17 @@ fn facts(provider: &ProviderInfo) -> Facts {
             reputation.audits_answered, reputation.audits_missed, reputation.audits_overruled
         ),
     );
+    let presence = match provider.absent_since {
+        None => String::new(),
+        Some(block) => format!("; absent since block {block}: its block rewards are cut until it answers"),
+    };
+    facts.add(
+        "heartbeats",
+        format!(
+            "{} answered, {} missed{presence}",
+            reputation.heartbeats_answered, reputation.heartbeats_missed
+        ),
+    );
     facts
 }
 

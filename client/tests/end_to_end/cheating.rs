@@ -176,7 +176,7 @@ fn a_provider_that_submits_a_wrong_result_loses_its_bond_and_its_pay() {
     assert!(early.contains("can still be cancelled; it can be applied from block"), "{early}");
     let spent = customer_before - profile.total("//Customer");
     assert!(spent >= 2 * planck(&job["spec"]["audit_fee"]), "not compensated yet: spent {spent}");
-    network.apply_slashes("//Provider3");
+    network.wait_for_slashes("//Provider3");
     assert_eq!(stake_before - stake(&network), bond, "the whole bond is gone from the provider's stake");
     assert_eq!(profile.total("//Provider3"), provider_before, "no pay");
     let audit_fee = planck(&job["spec"]["audit_fee"]);

@@ -5,9 +5,14 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        Arc,
+    },
     time::{Duration, Instant},
 };
 
+use rustix::process::{kill_process, Pid, Signal};
 use serde_json::Value;
 
 /// One token, in planck.
@@ -105,6 +110,15 @@ pub fn planck(value: &Value) -> u128 {
     value.as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{value} is no amount"))
 }
 
+/// A process that gets little time, see [`Network::slow_down`].
+pub struct SlowedDown(Arc<AtomicBool>);
+
+impl Drop for SlowedDown {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A local network that is stopped and deleted with this.
 pub struct Network {
     pub profile: Profile,
@@ -139,6 +153,36 @@ impl Network {
         });
     }
 
+    /// Gives a process some hundredths of its time from now on: a machine that is busy with something else. Until what is
+    /// given back is dropped.
+    pub fn slow_down(&self, name: &str) -> SlowedDown {
+        let pid = self.service(name)["pid"].as_i64().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+        let pid = pid.unwrap_or_else(|| panic!("{name} does not run"));
+        let is_over = Arc::new(AtomicBool::new(false));
+        let seen = is_over.clone();
+        std::thread::spawn(move || {
+            while !seen.load(Ordering::Relaxed) {
+                for (signal, pause_millis) in [(Signal::STOP, 1_400), (Signal::CONT, 100)] {
+                    if kill_process(pid, signal).is_err() {
+                        return;
+                    }
+                    std::thread::sleep(Duration::from_millis(pause_millis));
+                }
+            }
+        });
+        SlowedDown(is_over)
+    }
+
+    /// A counter of a worker, as Prometheus would read it.
+    pub fn counter(&self, worker: &str, name: &str) -> u64 {
+        let url = self.service(worker)["url"].as_str().unwrap().to_string() + "/metrics";
+        let text = tokio::runtime::Runtime::new()
+            .unwrap()
+            .block_on(async { reqwest::get(&url).await.unwrap().text().await.unwrap() });
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("attune_worker_{name} ")));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in\n{text}"))
+    }
+
     /// Registers a provider with the worker of the same number.
     pub fn register(&self, number: usize) {
         let url = self.service(&format!("worker-{number}"))["url"].as_str().unwrap().to_string();
@@ -166,16 +210,10 @@ impl Network {
         self.profile.json(&["slashes", "list", provider]).as_array().unwrap().clone()
     }
 
-    /// Carries out every slash of a provider as soon as it can be, signed by somebody who has no part in it.
-    pub fn apply_slashes(&self, provider: &str) {
-        wait_until(&format!("the slashes of {provider}"), Duration::from_secs(150), || {
-            let pending = self.pending_slashes(provider);
-            for slash in &pending {
-                // Refused before its block, and once somebody else was faster.
-                let number = slash["slash"].to_string();
-                self.profile.run(&["slashes", "apply", provider, &number, "--dev-key", "//Customer2"]);
-            }
-            pending.is_empty()
+    /// Waits until every slash of a provider is carried out. Nobody here does it: the workers of other providers do.
+    pub fn wait_for_slashes(&self, provider: &str) {
+        wait_until(&format!("the slashes of {provider}"), Duration::from_secs(200), || {
+            self.pending_slashes(provider).is_empty()
         });
     }
 

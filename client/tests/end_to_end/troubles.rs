@@ -114,19 +114,7 @@ fn nobody_but_the_customer_cancels(network: &Network, orders: &Orders) {
 
 /// Orders a small job and returns once that has the inputs.
 pub(crate) fn order(network: &Network, orders: &Orders, more: &[&str]) -> u64 {
-    let terms = [
-        "--model",
-        "base",
-        "--epochs",
-        "6",
-        "--batch",
-        "4",
-        "--milestones",
-        "1",
-        "--samples",
-        "1",
-        "--detach",
-    ];
+    let terms = ["--model", "base", "--batch", "4", "--samples", "1", "--detach"];
     let ordered = network.profile.json(&orders.args(&[&terms[..], more].concat()));
     ordered["job"]["id"].as_u64().unwrap()
 }
@@ -136,7 +124,11 @@ fn commitments(network: &Network, id: u64) -> usize {
 }
 
 fn a_killed_worker_and_a_killed_node_go_on_where_they_were(network: &Network, orders: &Orders) {
-    let id = order(network, orders, &["--provider", "//Provider1", "--segments", "6"]);
+    let id = order(
+        network,
+        orders,
+        &["--provider", "//Provider1", "--milestones", "1", "--segments", "6", "--epochs", "6"],
+    );
     wait_until("a commitment", Duration::from_secs(120), || commitments(network, id) >= 1);
     network.kill("worker-1");
     network.profile.ok(&["net", "up"]);
@@ -159,8 +151,8 @@ fn a_provider_that_vanishes_pays_with_its_bond(network: &Network, orders: &Order
         planck(&provider["pool"]["self_bond"])
     };
     let (stake_before, customer_before) = (stake(), network.profile.total("//Customer"));
-    let id =
-        order(network, orders, &["--provider", "//Provider2", "--segments", "4", "--milestone-blocks", "12"]);
+    let terms = ["--epochs", "6", "--milestones", "1", "--segments", "4", "--milestone-blocks", "12"];
+    let id = order(network, orders, &[&["--provider", "//Provider2"][..], &terms].concat());
     network.wait_for_state(id, "running", Duration::from_secs(60));
     network.kill("worker-2");
     // Nobody follows the job; the other workers push its deadline.
@@ -169,7 +161,7 @@ fn a_provider_that_vanishes_pays_with_its_bond(network: &Network, orders: &Order
     assert_eq!(job["state"]["reason"], "MissedMilestone", "{job}");
     let bond = planck(&job["assignment"]["bond"]);
     assert_eq!(stake(), stake_before, "the slash waits");
-    network.apply_slashes("//Provider2");
+    network.wait_for_slashes("//Provider2");
     let slashed = stake_before - stake();
     assert!(slashed > 0 && slashed <= bond, "{slashed} of a bond of {bond}");
     assert_eq!(planck(&job["escrow"]), 0);

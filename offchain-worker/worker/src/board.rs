@@ -65,6 +65,12 @@ pub struct Board {
     pub work_failed: AtomicU64,
     /// Tokens that training saw since the start.
     pub tokens_trained: AtomicU64,
+    /// Heartbeats that the provider was asked for and gave, as the chain counts them.
+    pub heartbeats_answered: AtomicU64,
+    /// Heartbeats that the provider was asked for and did not give, as the chain counts them.
+    pub heartbeats_missed: AtomicU64,
+    /// Block since which the provider counts as absent; 0 while it counts as present.
+    pub absent_since: AtomicU64,
 }
 
 impl Board {
@@ -144,6 +150,16 @@ impl Board {
             ),
             ("work_failed_total", "Work items that failed.", &self.work_failed),
             ("tokens_trained_total", "Tokens seen by training.", &self.tokens_trained),
+            (
+                "heartbeats_answered_total",
+                "Heartbeats given when asked, as the chain counts them.",
+                &self.heartbeats_answered,
+            ),
+            (
+                "heartbeats_missed_total",
+                "Heartbeats not given when asked, as the chain counts them.",
+                &self.heartbeats_missed,
+            ),
         ];
         let mut text = String::new();
         for (name, help, value) in counters {
@@ -155,6 +171,9 @@ impl Board {
                 &[(String::new(), value.load(Ordering::Relaxed) as f64)],
             );
         }
+        let absent = self.absent_since.load(Ordering::Relaxed) as f64;
+        let help = "Block since which the provider counts as absent, 0 if it does not.";
+        metric(&mut text, "absent_since_block", "gauge", help, &[(String::new(), absent)]);
         let block = self.finalized_block.load(Ordering::Relaxed) as f64;
         metric(
             &mut text,

@@ -76,6 +76,7 @@ struct State {
     stops: BTreeMap<JobId, Arc<AtomicBool>>,
     rights: Rights,
     losses: BTreeMap<JobId, Loss>,
+    absent_since: Option<BlockNumber>,
     is_settled: bool,
     is_unregistered: bool,
     /// What was said last about the chain's runtime.
@@ -330,16 +331,22 @@ async fn round(
     greet(shared, &view);
     let local = look_at_disk(shared, &view, known, under_way);
     tell_losses(shared, &view, &local);
+    tell_presence(shared, &view);
     open_doors(shared, &view, &local);
-    if !shared.state().is_settled {
-        if !chain.is_settled(&submitter.id()).await? {
+    let mut is_settled = shared.state().is_settled;
+    if !is_settled {
+        is_settled = chain.is_settled(&submitter.id()).await?;
+        if !is_settled {
             tracing::info!("transactions of this key are still on their way; waiting for them");
-            return Ok(());
         }
-        shared.state().is_settled = true;
+        shared.state().is_settled = is_settled;
     }
     shared.state().waits_for = None;
     for duty in reconcile(&view, &local, &shared.policy) {
+        // A heartbeat has no nonce: nothing that is on its way stands before it.
+        if !is_settled && !matches!(duty, Duty::Heartbeat { .. }) {
+            continue;
+        }
         if !dispatch::perform(shared, submitter, &view, &local, duty).await {
             // What follows may build on it; the next round looks again.
             break;
@@ -477,6 +484,25 @@ fn tell_losses(shared: &Shared, view: &ChainView, local: &LocalView) {
     }
     for job in news.settled {
         tracing::info!(job, "nothing that is needed of this job is missing any more");
+    }
+}
+
+/// Says when the provider begins and ceases to count as absent.
+fn tell_presence(shared: &Shared, view: &ChainView) {
+    let (board, me) = (&shared.tools.board, &view.me);
+    board.heartbeats_answered.store(u64::from(me.reputation.heartbeats_answered), Ordering::Relaxed);
+    board.heartbeats_missed.store(u64::from(me.reputation.heartbeats_missed), Ordering::Relaxed);
+    board.absent_since.store(me.absent_since.map_or(0, u64::from), Ordering::Relaxed);
+    let before = std::mem::replace(&mut shared.state().absent_since, me.absent_since);
+    match (before, me.absent_since) {
+        (None, Some(block)) => tracing::warn!(
+            provider = %me.account,
+            "this provider counts as absent since block {block}: it did not answer when it was asked for a heartbeat. \
+             Block rewards are cut and self-bond that leaves is locked longer until the next answer, which this worker \
+             gives as soon as it can"
+        ),
+        (Some(_), None) => tracing::info!(provider = %me.account, "this provider counts as present again"),
+        _ => {}
     }
 }
 

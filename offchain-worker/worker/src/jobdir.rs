@@ -7,6 +7,7 @@
 //!                  segment-<k>.safetensors   the checkpoint at its end
 //!                  adapter/, result.json     the adapter in PEFT layout and its address
 //!                  verdict-<k>.json   what auditing segment k gave: root, T, salt
+//!                  kept-<k>.json      the address of another provider's checkpoint that an auditor keeps
 //! ```
 //!
 //! The one rule: **a file is written, synced and renamed before the transaction that rests on it is sent.** The nonce
@@ -152,6 +153,16 @@ impl VerdictFile {
     }
 }
 
+/// A checkpoint of another provider that an auditor has in its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFile {
+    /// The segment at whose end it was made.
+    pub segment: u32,
+    /// Its address.
+    #[serde(with = "hash_hex")]
+    pub checkpoint: H256,
+}
+
 /// All that is on disk about one job, except the inputs and the checkpoints themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobFiles {
@@ -163,6 +174,8 @@ pub struct JobFiles {
     pub result: Option<ResultFile>,
     /// Audited segments.
     pub verdicts: BTreeMap<u32, VerdictFile>,
+    /// Checkpoints that an auditor keeps, by the segments that they end.
+    pub kept: BTreeMap<u32, KeptFile>,
 }
 
 /// The folder of one job.
@@ -215,6 +228,11 @@ impl JobDir {
         self.root.join("adapter")
     }
 
+    /// Where an auditor writes the checkpoint at the end of a segment that it re-executed, before the store has it.
+    pub fn kept_checkpoint(&self, segment: u32) -> PathBuf {
+        self.root.join(format!("kept-{segment}.safetensors"))
+    }
+
     /// The checkpoint at the end of a segment.
     pub fn checkpoint(&self, segment: u32) -> PathBuf {
         self.root.join(format!("segment-{segment}.safetensors"))
@@ -255,6 +273,10 @@ impl JobDir {
             } else if let Some(segment) = numbered(name, "verdict-") {
                 if let Some(file) = read::<VerdictFile>(&path)?.filter(|file| file.segment == segment) {
                     files.verdicts.insert(segment, file);
+                }
+            } else if let Some(segment) = numbered(name, "kept-") {
+                if let Some(file) = read::<KeptFile>(&path)?.filter(|file| file.segment == segment) {
+                    files.kept.insert(segment, file);
                 }
             }
         }
@@ -313,6 +335,14 @@ impl JobDir {
     /// As [`JobDir::put_segment`].
     pub fn put_verdict(&self, file: &VerdictFile) -> io::Result<()> {
         self.write(&format!("verdict-{}.json", file.segment), file)
+    }
+
+    /// Remembers that the store holds a checkpoint of this job for others.
+    ///
+    /// # Errors
+    /// As [`JobDir::put_segment`].
+    pub fn put_kept(&self, file: &KeptFile) -> io::Result<()> {
+        self.write(&format!("kept-{}.json", file.segment), file)
     }
 
     /// Deletes all but the adapter and its address: what is left of a finished job.
@@ -456,9 +486,12 @@ pub(crate) mod tests {
             attempt: 0,
         };
         dir.put_verdict(&verdict).unwrap();
+        let kept = KeptFile { segment: 4, checkpoint: H256::repeat_byte(6) };
+        dir.put_kept(&kept).unwrap();
         let result = ResultFile { adapter: H256::repeat_byte(8), adapter_bytes: 2 };
         dir.put_result(&result).unwrap();
         let files = dir.load().unwrap();
+        assert_eq!(files.kept, BTreeMap::from([(4, kept)]));
         assert_eq!(files.segments, [segment(0), segment(1)]);
         assert_eq!(files.result, Some(result));
         assert!(files.verdicts[&9].is_unavailable());

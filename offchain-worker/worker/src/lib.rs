@@ -8,7 +8,7 @@
 //! - [`engine`] is the thread that trains, behind the trait [`engine::Trainer`]; [`torch`] is the real trainer.
 //! - [`jobdir`] is what is kept on disk, [`access`] who may have which artifact, [`http`] what else is served,
 //!   [`board`] live progress and metrics, [`advert`] the machine and its speed, [`gpu`] what NVIDIA's driver
-//!   reports, [`losses`] files that are gone, [`config`] the settings.
+//!   reports, [`losses`] files that are gone, [`upkeep`] what is done for everybody, [`config`] the settings.
 
 pub mod access;
 pub mod advert;
@@ -25,6 +25,7 @@ pub mod reconcile;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod torch;
+pub mod upkeep;
 pub mod view;
 pub mod work;
 

@@ -24,6 +24,7 @@ use attune_chain_client::{
 use crate::{
     handover,
     losses::Loss,
+    upkeep,
     view::{ChainView, Inputs, JobView, LocalJob, LocalView, Policy},
 };
 
@@ -35,7 +36,7 @@ const OTHERS_WAIT: BlockNumber = 8;
 const MAX_ACCEPT_WAIT: BlockNumber = 5;
 
 /// One thing to do, once: a transaction or a piece of work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Duty {
     /// Accept a job.
     Accept {
@@ -107,6 +108,13 @@ pub enum Duty {
         /// The segment.
         segment: u32,
     },
+    /// Keep a checkpoint of another provider for who may have to go on from it.
+    KeepCheckpoint {
+        /// The job.
+        job: JobId,
+        /// The segment that it ends.
+        segment: u32,
+    },
     /// Commit to what re-execution found.
     CommitVerdict {
         /// The job.
@@ -137,6 +145,18 @@ pub enum Duty {
         /// The deadline.
         deadline: BlockNumber,
     },
+    /// Say that this worker runs: its provider is asked.
+    Heartbeat {
+        /// The period in which it is asked.
+        period: u32,
+    },
+    /// Apply a slash that is due, of another provider.
+    ApplySlash {
+        /// Whose stake it takes.
+        provider: AccountId,
+        /// Its number.
+        slash: u64,
+    },
     /// Delete all that is kept of a finished job but the adapter.
     Tidy {
         /// The job.
@@ -150,8 +170,8 @@ pub enum Duty {
 }
 
 impl Duty {
-    /// The job that it is about.
-    pub fn job(&self) -> JobId {
+    /// The job that it is about; `None` if it is about none.
+    pub fn job(&self) -> Option<JobId> {
         match *self {
             Duty::Accept { job }
             | Duty::Bid { job }
@@ -165,19 +185,21 @@ impl Duty {
             | Duty::Draw { job, .. }
             | Duty::OpenTrace { job, .. }
             | Duty::Audit { job, .. }
+            | Duty::KeepCheckpoint { job, .. }
             | Duty::CommitVerdict { job, .. }
             | Duty::RevealVerdict { job, .. }
             | Duty::PushDeadline { job, .. }
             | Duty::PushAuditDeadline { job, .. }
             | Duty::Tidy { job }
-            | Duty::Forget { job } => job,
+            | Duty::Forget { job } => Some(job),
+            Duty::Heartbeat { .. } | Duty::ApplySlash { .. } => None,
         }
     }
 }
 
 /// What to do now, in the order in which transactions must reach the chain.
 pub fn reconcile(chain: &ChainView, local: &LocalView, policy: &Policy) -> Vec<Duty> {
-    let mut duties = Vec::new();
+    let mut duties: Vec<Duty> = upkeep::heartbeat(chain).into_iter().collect();
     for view in chain.jobs.values() {
         let nothing = LocalJob::default();
         let mine = local.jobs.get(&view.job.id).unwrap_or(&nothing);
@@ -205,8 +227,11 @@ pub fn reconcile(chain: &ChainView, local: &LocalView, policy: &Policy) -> Vec<D
             | JobState::Expired
             | JobState::Failed(_) => {}
         }
+        let kept = handover::to_keep(view, mine, &chain.me.account);
+        duties.extend(kept.map(|segment| Duty::KeepCheckpoint { job: view.job.id, segment }));
         push_deadlines(chain, policy, view, is_provider, &mut duties);
     }
+    duties.extend(upkeep::slashes(chain, policy));
     duties.extend(local.jobs.iter().filter_map(|(job, mine)| clean_up(chain, *job, mine)));
     duties.retain(|duty| {
         !local.under_way.contains(duty) && local.not_before.get(duty).is_none_or(|block| *block <= chain.now)
@@ -268,9 +293,9 @@ fn has_room(chain: &ChainView, local: &LocalView, policy: &Policy, view: &JobVie
         _ => false,
     };
     let taken: BTreeSet<JobId> = chain.jobs.values().filter(is_busy).map(|other| other.job.id).collect();
-    let others = local.under_way.iter().chain(duties).filter(|duty| duty.job() != job.id);
+    let others = local.under_way.iter().chain(duties).filter(|duty| duty.job() != Some(job.id));
     let taking = others.filter(|duty| matches!(duty, Duty::Accept { .. } | Duty::Bid { .. }));
-    let busy = taking.map(Duty::job).chain(taken).collect::<BTreeSet<JobId>>().len();
+    let busy = taking.filter_map(Duty::job).chain(taken).collect::<BTreeSet<JobId>>().len();
     busy < usize::try_from(policy.max_jobs).unwrap_or(usize::MAX) && chain.now <= job.deadline
 }
 
@@ -283,7 +308,13 @@ fn bid(
     duties: &[Duty],
 ) -> Option<Duty> {
     let has_bid = view.bids.iter().any(|bid| bid.provider == chain.me.account);
-    (!has_bid && has_room(chain, local, policy, view, duties)).then_some(Duty::Bid { job: view.job.id })
+    // Where all places are taken, only a lower bid than the dearest gets one; the chain would refuse it for a fee.
+    let most = usize::try_from(chain.constants.max_bids).unwrap_or(usize::MAX);
+    let dearest = view.bids.iter().map(|bid| bid.price).max().filter(|_| view.bids.len() >= most);
+    let is_too_dear =
+        dearest.is_some_and(|dearest| price(chain, policy, view).is_none_or(|own| own >= dearest));
+    (!has_bid && !is_too_dear && has_room(chain, local, policy, view, duties))
+        .then_some(Duty::Bid { job: view.job.id })
 }
 
 fn accept(

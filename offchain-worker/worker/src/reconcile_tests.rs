@@ -18,7 +18,7 @@ use attune_chain_client::{
 
 use super::*;
 use crate::{
-    jobdir::{tests::segment, JobFiles, ResultFile, SegmentFile, VerdictFile},
+    jobdir::{tests::segment, JobFiles, KeptFile, ResultFile, SegmentFile, VerdictFile},
     testing::{spec, CLASS},
 };
 
@@ -31,7 +31,7 @@ pub(crate) const JOB: JobId = 5;
 
 use attune_chain_client::AccountId as AttuneAccount;
 
-fn provider(account: AccountId, operator: AccountId) -> ProviderInfo {
+pub(crate) fn provider(account: AccountId, operator: AccountId) -> ProviderInfo {
     ProviderInfo {
         account,
         profile: ProviderProfile {
@@ -49,6 +49,7 @@ fn provider(account: AccountId, operator: AccountId) -> ProviderInfo {
         commission_rise: None,
         active: true,
         chilled: false,
+        absent_since: None,
         reputation: Reputation::default(),
         registered_at: 0,
         pool: PoolInfo { self_bond: 1_000_000, ..PoolInfo::default() },
@@ -117,8 +118,11 @@ pub(crate) fn chain(view: JobView) -> ChainView {
             live_jobs: 1,
         }],
         randomness_from: None,
+        slashes: Vec::new(),
+        heartbeat_due: None,
         constants: Constants {
             finality_margin: 4,
+            max_bids: 2,
             min_bond_share_ppm: 500_000,
             max_bond_multiple: 10,
             ..Constants::default()
@@ -164,7 +168,7 @@ pub(crate) fn pruned(trained_by: AccountId) -> ChainView {
     view
 }
 
-fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     Policy {
         class: CLASS.into(),
         exact_version: 1,
@@ -261,8 +265,11 @@ fn verdict() -> VerdictFile {
     }
 }
 
+/// With the audit of segment 1 done, and the checkpoint at its end kept.
 fn with_verdict(mut local: LocalView) -> LocalView {
-    local.jobs.get_mut(&JOB).unwrap().files.verdicts.insert(1, verdict());
+    let files = &mut local.jobs.get_mut(&JOB).unwrap().files;
+    files.verdicts.insert(1, verdict());
+    files.kept.insert(1, KeptFile { segment: 1, checkpoint: segment(1).checkpoint });
     local
 }
 
@@ -551,6 +558,54 @@ fn a_drawn_auditor_re_executes_commits_and_reveals_each_once() {
 }
 
 #[test]
+fn an_auditor_keeps_the_end_of_a_milestone_for_whoever_may_have_to_go_on_from_it() {
+    let keep = Duty::KeepCheckpoint { job: JOB, segment: 1 };
+    let at = |stage| audited(by_other(committed(job(JobState::Running), 2)), stage, vec![slot(ME)]);
+    let view = || at(AuditStage::Opening);
+    let has_it = with_verdict(local(Inputs::Missing, 0));
+    let mut audit_is_done = has_it.clone();
+    audit_is_done.jobs.get_mut(&JOB).unwrap().files.kept.clear();
+    let mut has_another = has_it.clone();
+    let other = KeptFile { segment: 1, checkpoint: H256::repeat_byte(0xee) };
+    has_another.jobs.get_mut(&JOB).unwrap().files.kept.insert(1, other);
+    let keeps = |view: JobView, mine: &LocalView| duties(&chain(view), mine).contains(&keep);
+    let nothing = local(Inputs::Missing, 0);
+    assert!(!keeps(at(AuditStage::Committing), &nothing), "its work comes first, and may give it");
+    assert!(keeps(at(AuditStage::Committing), &audit_is_done));
+    assert!(keeps(at(AuditStage::Passed), &nothing), "it missed its audit, and can serve others");
+    assert!(!keeps(view(), &has_it));
+    assert!(keeps(view(), &has_another), "what it has is of another attempt");
+    let mut not_drawn = view();
+    not_drawn.audits[0].slots = vec![slot(OTHER)];
+    assert!(!keeps(not_drawn, &audit_is_done));
+    let mut last = view();
+    last.audits[0].milestone = 1;
+    last.commitments = (0..4).map(|number| segment(number).commitment()).collect();
+    let found = duties(&chain(last), &audit_is_done);
+    assert!(
+        !found.iter().any(|duty| matches!(duty, Duty::KeepCheckpoint { .. })),
+        "nobody goes on after the end"
+    );
+    // Whoever had it may be gone by now: others are asked as long as the job may need it.
+    for (state, may_need_it) in [
+        (JobState::Open, true),
+        (JobState::Assigned, true),
+        (JobState::Disputed(Phase::Running), true),
+        (JobState::Submitted, false),
+        (JobState::Cancelling, false),
+        (JobState::Disputed(Phase::Cancelling), false),
+        (JobState::Failed(Failure::MissedMilestone), false),
+    ] {
+        let mut at = view();
+        at.job.state = state;
+        at.job.excluded = vec![ME];
+        assert_eq!(keeps(at, &audit_is_done), may_need_it, "{state:?}");
+    }
+    let own = audited(committed(job(JobState::Running), 2), AuditStage::Opening, vec![slot(ME)]);
+    assert!(!keeps(own, &audit_is_done), "who goes on with it has it from its own inputs");
+}
+
+#[test]
 fn a_verdict_that_is_not_the_committed_one_is_not_revealed() {
     let other = SlotInfo { commitment: Some(H256::repeat_byte(0xee)), ..slot(ME) };
     let view = audited(by_other(committed(job(JobState::Running), 2)), AuditStage::Revealing, vec![other]);
@@ -702,6 +757,23 @@ fn in_a_bidding_window_one_bid_is_placed_and_never_a_second() {
     assert_eq!(duties(&bidding, &LocalView::default()), [bid], "another one has");
     bidding.jobs.get_mut(&JOB).unwrap().job.escrow = 7_679;
     assert_eq!(duties(&bidding, &LocalView::default()), [], "its quote is above the maximum");
+}
+
+#[test]
+fn a_bid_that_would_be_refused_for_lack_of_room_is_not_placed() {
+    let bid = |number, price| BidInfo { provider: AttuneAccount([number; 32]), price };
+    for (bids, places) in [
+        (vec![bid(21, 7_681)], true),
+        (vec![bid(21, 7_681), bid(22, 1)], true),
+        (vec![bid(21, 7_680), bid(22, 1)], false),
+        (vec![bid(21, 5), bid(22, 1)], false),
+        (vec![bid(21, 5)], true),
+    ] {
+        let mut bidding = chain(job(JobState::Bidding));
+        bidding.jobs.get_mut(&JOB).unwrap().bids = bids.clone();
+        let found = duties(&bidding, &LocalView::default());
+        assert_eq!(found.contains(&Duty::Bid { job: JOB }), places, "{bids:?}");
+    }
 }
 
 #[test]

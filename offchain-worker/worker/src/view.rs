@@ -9,12 +9,16 @@ use attune_chain_client::{
         job::ArithmeticMode, machine::JobState, proof::SegmentCommitment, Balance, BlockNumber, JobId,
     },
     types::{
-        AuditInfo, BidInfo, Constants, DrawInfo, JobInfo, ModelInfo, ProviderInfo, RecordInfo, ResultInfo,
+        AuditInfo, BidInfo, Constants, DrawInfo, JobInfo, ModelInfo, PendingSlashInfo, ProviderInfo,
+        RecordInfo, ResultInfo,
     },
     AccountId, Result, View,
 };
 
 use crate::{jobdir::JobFiles, reconcile::Duty};
+
+/// Pools whose pending slashes are read at one block. A pool has at most 32 of them.
+pub const MAX_SLASHED_POOLS: usize = 8;
 
 /// A job with what proof-of-training keeps about it while it is alive.
 #[derive(Clone, Debug)]
@@ -73,6 +77,10 @@ pub struct ChainView {
     pub records: BTreeMap<JobId, RecordInfo>,
     /// Base models.
     pub models: Vec<ModelInfo>,
+    /// Slashes that wait for their time: of [`MAX_SLASHED_POOLS`] pools at a time.
+    pub slashes: Vec<PendingSlashInfo>,
+    /// The period in which this worker's provider is asked for a heartbeat and has not answered.
+    pub heartbeat_due: Option<u32>,
     /// First block of the epoch that made the latest audit randomness.
     pub randomness_from: Option<BlockNumber>,
     /// What the runtime fixes.
@@ -104,11 +112,18 @@ impl ChainView {
         for job in known.iter().filter(|job| !jobs.contains_key(job)) {
             records.extend(view.record(*job).await?.map(|record| (*job, record)));
         }
+        let heartbeat_due = view.heartbeat_due(&me.account).await?;
+        let mut slashes = Vec::new();
+        for account in slashed_pools(&providers, view.number()) {
+            slashes.extend(view.pending_slashes(&account).await?);
+        }
         Ok(Some(Self {
             now: view.number(),
             me,
             providers,
             jobs,
+            slashes,
+            heartbeat_due,
             records,
             models: view.models().await?,
             randomness_from: view.randomness().await?.map(|(_, from)| from),
@@ -125,6 +140,16 @@ impl ChainView {
     pub fn provider(&self, account: &AccountId) -> Option<&ProviderInfo> {
         self.providers.iter().find(|provider| provider.account == *account)
     }
+}
+
+/// The pools whose pending slashes are looked at now: those that have any (their number stands in the pool, which is read
+/// anyway), and where these are too many, others at every block.
+fn slashed_pools(providers: &[ProviderInfo], now: BlockNumber) -> Vec<AccountId> {
+    let with_slashes = providers.iter().filter(|provider| provider.pool.pending_slashes > 0);
+    let all: Vec<AccountId> = with_slashes.map(|provider| provider.account).collect();
+    let start = usize::try_from(now).unwrap_or(0).wrapping_mul(MAX_SLASHED_POOLS);
+    let turned = (0..all.len().min(MAX_SLASHED_POOLS)).map(|offset| start.wrapping_add(offset));
+    turned.filter_map(|at| all.get(at.checked_rem(all.len())?).copied()).collect()
 }
 
 async fn read_job(view: &View, job: JobInfo) -> Result<JobView> {
@@ -227,5 +252,29 @@ impl Policy {
             ArithmeticMode::ClassExact { class } => text(class) == self.class,
             ArithmeticMode::Exact { version, .. } => *version == self.exact_version,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reconcile::tests::{provider, ME};
+    use attune_chain_client::AccountId as Account;
+
+    #[test]
+    fn pools_without_slashes_cost_no_read_and_of_very_many_with_some_each_has_its_turn() {
+        let pool = |number: u8, pending_slashes| {
+            let mut found = provider(Account([number; 32]), ME);
+            found.pool.pending_slashes = pending_slashes;
+            found
+        };
+        let few = [pool(1, 0), pool(2, 1), pool(3, 0), pool(4, 32)];
+        assert_eq!(slashed_pools(&few, 7), [2, 4].map(|number| Account([number; 32])));
+        assert_eq!(slashed_pools(&few[..1], 7), []);
+        let many: Vec<ProviderInfo> = (0..100).map(|number| pool(number, 1)).collect();
+        let seen: Vec<Vec<Account>> = (0..13).map(|now| slashed_pools(&many, now)).collect();
+        assert!(seen.iter().all(|found| found.len() == MAX_SLASHED_POOLS));
+        let distinct: BTreeSet<Account> = seen.into_iter().flatten().collect();
+        assert_eq!(distinct.len(), 100, "all of them within 13 blocks");
     }
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use attune_chain_client::{
-    primitives::{hashing::blake2_256_parts, trace, JobId},
+    primitives::{hashing::blake2_256_parts, proof::SegmentCommitment, trace, JobId},
     quote,
     types::{AuditInfo, JobInfo, ModelInfo},
     H256,
@@ -24,7 +24,8 @@ use attune_store::{ArtifactId, Fetcher, LocalStore, ManifestLimits, Materialize,
 use crate::{
     board::Board,
     engine::{Engine, SegmentOutcome, Step, TrainError, Training, TrainingJob, Workbench},
-    jobdir::{InputsFile, JobDir, ResultFile, SegmentFile, VerdictFile},
+    handover,
+    jobdir::{InputsFile, JobDir, KeptFile, ResultFile, SegmentFile, VerdictFile},
     view::JobView,
 };
 
@@ -335,12 +336,26 @@ impl Tools {
         self.place_inputs(job, &model).await?;
         let training_job = self.training_job(job);
         let start_root = before(&view, segment).map(|commitment| commitment.state_root);
+        // What the next provider goes on from, should this one vanish.
+        let inheritable = handover::inheritable(&job.spec, segment);
+        let aside = self.dir(job.id).kept_checkpoint(segment);
+        let keep = inheritable
+            .then(|| commitment(&view, segment))
+            .flatten()
+            .map(|found| (found.state_root, aside.clone()));
         let outcome = self.engine.run(move |bench| {
             let mut training = bench.trainer().open(&training_job, start.as_deref())?;
             if let Some(root) = start_root {
                 expect_root(&*training, &root)?;
             }
-            training.run_segment(&mut |_| ControlFlow::Continue(()))
+            let outcome = training.run_segment(&mut |_| ControlFlow::Continue(()))?;
+            if let Some((_, place)) = keep.filter(|(root, _)| *root == outcome.end_root) {
+                // The verdict stands without it.
+                if let Err(error) = training.save_checkpoint(&place) {
+                    tracing::warn!(%error, "the checkpoint at the end of an audited segment is not kept");
+                }
+            }
+            Ok(outcome)
         });
         let (end_root, trace) = match outcome.await {
             Ok(outcome) => (outcome.end_root, trace::with_metrics(outcome.trace, &outcome.metrics)),
@@ -363,27 +378,82 @@ impl Tools {
             }
             Err(other) => return Err(other.into()),
         };
+        if let Some(found) = commitment(&view, segment) {
+            self.keep_made(job.id, segment, found.checkpoint, &aside).await?;
+        }
         let file = VerdictFile { segment, end_root, trace, salt: random32()?, attempt: job.handovers };
         self.keep_verdict(job.id, file).await
     }
 
-    /// Deletes what is kept of a job: its folder, its checkpoints, its data (unless another job uses them, see
-    /// `used_data`), and its adapter unless that is to stay. The base model stays in the store for the next job.
+    /// Takes the checkpoint that an audit wrote aside into the store, if it is the one that was committed to, byte by
+    /// byte; nobody would ask for another.
+    async fn keep_made(
+        &self,
+        job: JobId,
+        segment: u32,
+        committed: H256,
+        aside: &Path,
+    ) -> Result<(), WorkError> {
+        let (store, dir, path) = (self.store.clone(), self.dir(job), aside.to_owned());
+        blocking(move || {
+            if !path.is_file() {
+                return Ok(());
+            }
+            let id = store.put_file(&path).map_err(WorkError::Store)?;
+            // The store has it now; a copy that cannot be removed only takes up room.
+            let _ = std::fs::remove_file(&path);
+            if H256(id.into()) != committed {
+                let _ = store.remove(&id);
+                return Ok(());
+            }
+            dir.put_kept(&KeptFile { segment, checkpoint: committed }).map_err(disk(dir.root()))
+        })
+        .await
+    }
+
+    /// Keeps the checkpoint at the end of a segment of another provider, so that whoever goes on after that one can have
+    /// it from here.
+    ///
+    /// # Errors
+    /// [`WorkError::Unavailable`] if no peer has it.
+    pub async fn keep_checkpoint(
+        &self,
+        view: &JobView,
+        segment: u32,
+        peers: &[Url],
+    ) -> Result<(), WorkError> {
+        let Some(found) = commitment(view, segment) else { return Ok(()) };
+        let max_bytes = found.checkpoint_bytes.min(MAX_CHECKPOINT_BYTES);
+        self.fetcher.fetch(&artifact(&found.checkpoint), peers, max_bytes, &|_| {}).await.map_err(sort)?;
+        self.remember_kept(view.job.id, segment, found.checkpoint).await
+    }
+
+    async fn remember_kept(&self, job: JobId, segment: u32, checkpoint: H256) -> Result<(), WorkError> {
+        let dir = self.dir(job);
+        blocking(move || dir.put_kept(&KeptFile { segment, checkpoint }).map_err(disk(dir.root()))).await
+    }
+
+    /// Deletes what is kept of a job: its folder, its checkpoints and its data (unless another job uses them, see
+    /// `used`), and its adapter unless that is to stay. The base model stays in the store for the next job.
     ///
     /// # Errors
     /// [`WorkError::Disk`].
     pub async fn clean_up(
         &self,
         job: JobId,
-        used_data: BTreeSet<H256>,
+        used: BTreeSet<H256>,
         keep_adapter: bool,
     ) -> Result<(), WorkError> {
         let (store, dir) = (self.store.clone(), self.dir(job));
         blocking(move || {
             let files = dir.load().map_err(disk(dir.root()))?;
-            let mut rubbish: Vec<ArtifactId> =
-                files.segments.iter().map(|file| artifact(&file.checkpoint)).collect();
-            let data = files.inputs.map(|inputs| inputs.data).filter(|data| !used_data.contains(data));
+            let checkpoints = files.segments.iter().map(|file| &file.checkpoint);
+            let mut rubbish: Vec<ArtifactId> = checkpoints
+                .chain(files.kept.values().map(|file| &file.checkpoint))
+                .filter(|checkpoint| !used.contains(checkpoint))
+                .map(artifact)
+                .collect();
+            let data = files.inputs.map(|inputs| inputs.data).filter(|data| !used.contains(data));
             let adapter = files.result.map(|result| result.adapter).filter(|_| !keep_adapter);
             for root in data.iter().chain(&adapter) {
                 let root = artifact(root);
@@ -435,25 +505,30 @@ impl Tools {
             let id = artifact(&root);
             self.fetcher.fetch_dir_into_store(&id, peers, &limits, &|_| {}).await.map_err(sort)?;
         }
-        let Some(commitment) = before(view, segment) else {
+        let Some(found) = before(view, segment) else {
             return if segment == 0 {
                 Ok(None)
             } else {
                 Err(WorkError::Missing(format!("segment {} is not committed", segment.saturating_sub(1))))
             };
         };
-        let max_bytes = commitment.checkpoint_bytes.min(MAX_CHECKPOINT_BYTES);
-        let id = artifact(&commitment.checkpoint);
-        self.fetcher.fetch(&id, peers, max_bytes, &|_| {}).await.map(Some).map_err(sort)
+        let max_bytes = found.checkpoint_bytes.min(MAX_CHECKPOINT_BYTES);
+        let id = artifact(&found.checkpoint);
+        let path = self.fetcher.fetch(&id, peers, max_bytes, &|_| {}).await.map_err(sort)?;
+        // So that it goes when the job does.
+        self.remember_kept(view.job.id, segment.saturating_sub(1), found.checkpoint).await?;
+        Ok(Some(path))
     }
 }
 
+/// The commitment to a segment.
+fn commitment(view: &JobView, segment: u32) -> Option<&SegmentCommitment> {
+    view.commitments.get(usize::try_from(segment).ok()?)
+}
+
 /// The commitment to the segment before this one.
-fn before(
-    view: &JobView,
-    segment: u32,
-) -> Option<&attune_chain_client::primitives::proof::SegmentCommitment> {
-    view.commitments.get(usize::try_from(segment.checked_sub(1)?).ok()?)
+fn before(view: &JobView, segment: u32) -> Option<&SegmentCommitment> {
+    commitment(view, segment.checked_sub(1)?)
 }
 
 fn unusable(error: TrainError) -> WorkError {

@@ -84,8 +84,9 @@ pub const GOES_ON: &[Calls] = &[
     ),
     (
         "ProviderStaking",
-        // A provider is reachable, keeps its key its own, and may stop taking work; slashes act when they are due.
-        Some(&["set_profile", "set_operator", "chill", "apply_slash", "settle_lien"]),
+        // A provider is reachable, keeps its key its own, and may stop taking work; slashes act when they are due. And it
+        // says that it is there: else all would count as absent.
+        Some(&["set_profile", "set_operator", "chill", "apply_slash", "settle_lien", "heartbeat"]),
     ),
 ];
 

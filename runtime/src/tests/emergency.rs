@@ -80,6 +80,8 @@ const STOPPED: &[(&str, &[&str])] = &[
     ("Balances", &[]),
     // What has no deadline waits.
     ("JobEscrow", &["claim_owed", "create_job", "end_sponsorship", "prune_job", "sponsor"]),
+    // Root's, whom no filter stops.
+    ("MultiBlockMigrations", &[]),
     ("ProofOfTraining", &["register_model", "remove_model", "remove_record"]),
     (
         "ProviderStaking",

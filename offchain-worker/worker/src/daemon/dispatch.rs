@@ -5,9 +5,12 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{atomic::Ordering, Arc},
+    time::Duration,
 };
 
-use attune_chain_client::{calls, json::text, AccountId, Call, Submitter, Wait};
+use attune_chain_client::{
+    calls, json::text, primitives::heartbeat, send_authorised, AccountId, Call, Submitter, Wait,
+};
 use attune_store::Url;
 
 use super::{Shared, State};
@@ -20,6 +23,8 @@ use crate::{
 
 /// Longest pause after failures, in blocks.
 const MAX_PAUSE: u32 = 32;
+/// Blocks that a heartbeat may take until it is final; then the chain is asked whether it still waits for one.
+const HEARTBEAT_WAIT_BLOCKS: u32 = 6;
 /// Tries to fetch an audit's inputs before the verdict is that they are unavailable.
 const FETCH_TRIES: u32 = 3;
 
@@ -31,6 +36,10 @@ pub(super) async fn perform(
     local: &LocalView,
     duty: Duty,
 ) -> bool {
+    if let Duty::Heartbeat { period } = duty {
+        begin_heartbeat(shared, submitter, view, period);
+        return true;
+    }
     if let Some(call) = call_of(shared, view, local, duty) {
         shared.state().under_way.insert(duty);
         tracing::info!(?duty, "sending");
@@ -97,7 +106,7 @@ fn finish_work(shared: &Shared, duty: Duty, result: Result<(), WorkError>) {
         }
         Err(WorkError::InputsUnusable(reason)) => {
             tracing::warn!(?duty, reason, "the job's inputs are unusable");
-            state.inputs.insert(duty.job(), Inputs::Unusable(reason));
+            state.inputs.extend(duty.job().map(|job| (job, Inputs::Unusable(reason))));
         }
         Err(error) => {
             shared.tools.board.work_failed.fetch_add(1, Ordering::Relaxed);
@@ -121,7 +130,7 @@ impl State {
 
 /// The transaction of a duty; `None` for work.
 fn call_of(shared: &Shared, view: &ChainView, local: &LocalView, duty: Duty) -> Option<Call> {
-    let files = || local.jobs.get(&duty.job()).map(|job| &job.files);
+    let files = || local.jobs.get(&duty.job()?).map(|job| &job.files);
     let trained = |segment: u32| files()?.segments.get(usize::try_from(segment).ok()?);
     Some(match duty {
         Duty::Accept { job } => {
@@ -154,13 +163,57 @@ fn call_of(shared: &Shared, view: &ChainView, local: &LocalView, duty: Duty) -> 
         }
         Duty::PushDeadline { job, .. } => calls::enforce_deadline(job),
         Duty::PushAuditDeadline { job, segment, .. } => calls::enforce_audit_deadline(job, segment),
+        Duty::ApplySlash { provider, slash } => calls::apply_slash(provider, slash),
         Duty::PrepareInputs { .. }
         | Duty::Train { .. }
         | Duty::Export { .. }
         | Duty::Audit { .. }
+        | Duty::KeepCheckpoint { .. }
+        | Duty::Heartbeat { .. }
         | Duty::Tidy { .. }
         | Duty::Forget { .. } => return None,
     })
+}
+
+/// Answers that this worker runs. Beside the other transactions: it has no nonce, so it neither waits for them nor keeps
+/// them waiting.
+fn begin_heartbeat(shared: &Arc<Shared>, submitter: &Submitter, view: &ChainView, period: u32) {
+    let duty = Duty::Heartbeat { period };
+    shared.state().under_way.insert(duty);
+    tracing::info!(period, "asked for a heartbeat; answering");
+    let chain = submitter.chain().clone();
+    let signed = heartbeat::payload(&chain.identity().genesis.0, &view.me.account.0, period);
+    let call = calls::heartbeat(view.me.account, period, submitter.account().sign(&signed));
+    let patience = Duration::from_millis(chain.identity().block_millis).saturating_mul(HEARTBEAT_WAIT_BLOCKS);
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        let answered = async { send_authorised(&chain, &call).await?.wait(Wait::Finalized).await };
+        let result = tokio::time::timeout(patience, answered).await;
+        let mut state = shared.state();
+        state.under_way.remove(&duty);
+        // The chain says whether it got there: as long as it asks, this is tried again.
+        match result {
+            Ok(Ok(_)) => {
+                state.failures.remove(&duty);
+                state.not_before.remove(&duty);
+                tracing::info!(period, "the heartbeat is finalized");
+            }
+            Ok(Err(error)) => {
+                state.postpone(duty);
+                tracing::warn!(period, %error, "the heartbeat failed");
+            }
+            Err(_) => {
+                state.postpone(duty);
+                tracing::warn!(
+                    period,
+                    blocks = HEARTBEAT_WAIT_BLOCKS,
+                    "the heartbeat is not in a finalized block yet"
+                );
+            }
+        }
+        drop(state);
+        shared.wake.notify_one();
+    });
 }
 
 type Work = Pin<Box<dyn Future<Output = Result<(), WorkError>> + Send>>;
@@ -171,12 +224,17 @@ fn work_of(shared: &Arc<Shared>, view: &ChainView, local: &LocalView, duty: Duty
     if let Duty::Forget { job } | Duty::Tidy { job } = duty {
         tools.board.end(job);
         let others = view.jobs.values().filter(|other| other.job.id != job && !other.job.state.is_terminal());
-        let used_data = others.map(|other| other.job.spec.data.root).collect();
-        let keep_adapter = matches!(duty, Duty::Tidy { .. });
-        return Some(Box::pin(async move { tools.clean_up(job, used_data, keep_adapter).await }));
+        // Two orders of the same thing have the same data, and the same checkpoints.
+        let used = others.flat_map(|other| {
+            let checkpoints = other.commitments.iter().map(|commitment| commitment.checkpoint);
+            checkpoints.chain([other.job.spec.data.root])
+        });
+        let (used, keep_adapter) = (used.collect(), matches!(duty, Duty::Tidy { .. }));
+        return Some(Box::pin(async move { tools.clean_up(job, used, keep_adapter).await }));
     }
-    let found = view.jobs.get(&duty.job())?.clone();
-    let files = local.jobs.get(&duty.job()).map(|job| job.files.clone()).unwrap_or_default();
+    let id = duty.job()?;
+    let found = view.jobs.get(&id)?.clone();
+    let files = local.jobs.get(&id).map(|job| job.files.clone()).unwrap_or_default();
     let model = view.model(found.job.spec.model)?.clone();
     let job = found.job.clone();
     Some(match duty {
@@ -248,6 +306,10 @@ fn work_of(shared: &Arc<Shared>, view: &ChainView, local: &LocalView, duty: Duty
                 tools.board.segments_audited.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             })
+        }
+        Duty::KeepCheckpoint { segment, .. } => {
+            let peers = peers(view, &found);
+            Box::pin(async move { tools.keep_checkpoint(&found, segment, &peers).await })
         }
         _ => return None,
     })
