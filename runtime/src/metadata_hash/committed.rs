@@ -1,1 +1,1 @@
-sp_core::hex2array!("2fe66b33ad512beab841f46c20b385a3c6b25aa8c59da8ad3a5cc4854fd3fee5")
+sp_core::hex2array!("52792ea7b9bff8251ea3e2bab0276c2be588d37b573cfa5cf02a1512ddf48d3f")
