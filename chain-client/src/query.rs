@@ -396,7 +396,8 @@ impl View {
     pub async fn balance(&self, account: &AccountId) -> Result<BalanceInfo> {
         let what = "a balance";
         let data = fetch!(self, what, api::storage().system().account(), (*account,)).map(|info| info.data);
-        let holds = fetch!(self, what, api::storage().balances().holds(), (*account,));
+        // A pallet more or less changes what a hold can be for, and so the type; each reason is decoded by its name.
+        let holds = fetch!(self, what, api::storage().balances().holds().unvalidated(), (*account,));
         let holds: Vec<HoldInfo> = holds
             .map(|all| all.0)
             .unwrap_or_default()

@@ -208,12 +208,13 @@ async fn a_provider_that_reports_a_wrong_result_in_its_class_loses_its_bond_and_
     let pool = || async { network.chain.finalized().await.unwrap().pool(&provider).await.unwrap().unwrap() };
     let waiting = pool().await;
     assert_eq!((waiting.self_bond, waiting.locked), (stake, bond), "the slash waits, and the stake with it");
-    until("the slash to be due", 120, || async {
-        (network.chain.finalized().await.unwrap().number() >= slash.apply_at).then_some(())
+    until("an honest worker to apply the slash", 240, || async {
+        let view = network.chain.finalized().await.unwrap();
+        let waiting = view.pending_slashes(&provider).await.unwrap();
+        assert!(!waiting.is_empty() || view.number() >= slash.apply_at, "not before its time");
+        waiting.is_empty().then_some(())
     })
     .await;
-    let anyone = network.submitter("//Customer");
-    anyone.submit(&calls::apply_slash(provider, slash.slash), Wait::Finalized).await.unwrap();
     let left = pool().await;
     assert_eq!((left.self_bond, left.locked), (stake - bond, 0));
     let view = network.chain.finalized().await.unwrap();

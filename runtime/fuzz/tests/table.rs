@@ -34,6 +34,7 @@ const NOT_OURS: &[&str] = &[
     "VoterList",
     "SafeMode",
     "TxPause",
+    "MultiBlockMigrations",
 ];
 
 #[test]
