@@ -1,21 +1,36 @@
 //! Free ports on the loopback interface.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::{Ipv4Addr, TcpListener},
+    ops::Range,
+};
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Result};
 
-/// Ports that were free a moment ago, all different. All are held until all are chosen.
+/// Below the ports that Linux gives to outgoing connections: one of those may be taken, by any program that connects to
+/// anywhere, before the node that it was chosen for listens.
+const RANGE: Range<u16> = 10_000..32_768;
+
+/// Ports that were free a moment ago, all different, from a place on that is found by chance. All are held until all are chosen.
 ///
 /// # Errors
-/// If the system has no free port left.
+/// If there are not so many free ports.
 pub fn free_ports(count: usize) -> Result<Vec<u16>> {
-    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let listeners =
-        (0..count).map(bind).collect::<Result<Vec<_>, _>>().context("looking for free loopback ports")?;
-    listeners
-        .iter()
-        .map(|listener| Ok(listener.local_addr().context("reading a port's number")?.port()))
-        .collect()
+    let start = RandomState::new().hash_one(count) % u64::from(RANGE.end - RANGE.start);
+    let start = RANGE.start + u16::try_from(start).unwrap_or_default();
+    let bind = |port| Some((port, TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?));
+    let held: Vec<(u16, TcpListener)> =
+        (start..RANGE.end).chain(RANGE.start..start).filter_map(bind).take(count).collect();
+    if held.len() < count {
+        bail!(
+            "expected {count} free loopback ports from {} to {}, found {}: end programs that listen there",
+            RANGE.start,
+            RANGE.end - 1,
+            held.len()
+        );
+    }
+    Ok(held.iter().map(|(port, _)| *port).collect())
 }
 
 /// True if nobody listens on the port now.
