@@ -6,7 +6,7 @@ use anyhow::{anyhow, bail, Context as _, Result};
 use attune_chain_client::{
     calls,
     types::{ModelInfo, NewModel},
-    View, Wait,
+    View,
 };
 use attune_primitives::ModelId;
 use clap::{Args, Subcommand};
@@ -132,7 +132,7 @@ async fn add(context: &Context, options: Add) -> Result<()> {
                 tokenizer: stored.tokenizer,
                 licence: within("--licence", options.licence, 64)?,
             };
-            submit(context.progress, &submitter, &calls::register_model(new), Wait::InBlock).await?;
+            submit(context.progress, &submitter, &calls::register_model(new)).await?;
             let found = at_best(submitter.chain(), by_artifact).await?;
             found.context(
                 "the model was registered, but the best chain does not have it; try `attune models list`",

@@ -6,7 +6,7 @@ use anyhow::{bail, Context as _, Result};
 use attune_chain_client::{
     calls,
     types::{PendingSlashInfo, ProviderInfo},
-    Submitter, View, Wait,
+    Submitter, View,
 };
 use attune_primitives::{
     provider::{Hardware, ProviderProfile},
@@ -281,7 +281,7 @@ fn render(shown: &Shown, now: BlockNumber) -> String {
 async fn commission(context: &Context, options: Commission) -> Result<()> {
     let submitter = context.submitter(&options.signer).await?;
     let id = submitter.id();
-    submit(context.progress, &submitter, &calls::set_commission(options.commission), Wait::InBlock).await?;
+    submit(context.progress, &submitter, &calls::set_commission(options.commission)).await?;
     let found = at_best(submitter.chain(), |view| async move { Ok(view.provider(&id).await?) }).await?;
     let provider = found.with_context(|| format!("{id} is no provider any more"))?;
     context.output.print(&provider, || match provider.commission_rise {

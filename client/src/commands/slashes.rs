@@ -4,12 +4,12 @@
 //! customer of the job is compensated out of it. The chain does not do that by itself: somebody sends the transaction.
 
 use anyhow::{bail, Result};
-use attune_chain_client::{calls, types::PendingSlashInfo, AccountId, ChainEvent, Submitter, View, Wait};
+use attune_chain_client::{calls, types::PendingSlashInfo, AccountId, ChainEvent, Submitter, View};
 use attune_primitives::{Balance, BlockNumber};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{hex, submit};
+use super::{hex, submit, submit_all};
 use crate::{
     account::{self, SignerOptions},
     context::{at_best, Context},
@@ -153,7 +153,7 @@ async fn apply(context: &Context, options: Apply) -> Result<()> {
         );
     }
     let call = calls::apply_slash(provider, number);
-    let included = submit(context.progress, &submitter, &call, Wait::InBlock).await?;
+    let included = submit(context.progress, &submitter, &call).await?;
     let (compensated, owed) = included
         .events()?
         .into_iter()
@@ -190,12 +190,9 @@ fn render_applied(provider: &str, slash: u64, compensated: Balance, owed: Balanc
 async fn claim(context: &Context, submitter: &Submitter, customer: AccountId) -> Result<()> {
     let read = |view: View| async move { Ok(view.owed_compensation(&customer).await?) };
     let owed = at_best(submitter.chain(), read).await?;
-    let mut paid: Balance = 0;
-    for (provider, amount) in &owed {
-        let call = calls::claim_compensation(*provider, customer);
-        submit(context.progress, submitter, &call, Wait::InBlock).await?;
-        paid = paid.saturating_add(*amount);
-    }
+    let claim = |(provider, _): &(AccountId, Balance)| calls::claim_compensation(*provider, customer);
+    submit_all(context.progress, submitter, &owed.iter().map(claim).collect::<Vec<_>>()).await?;
+    let paid = owed.iter().fold(0, |sum: Balance, (_, amount)| sum.saturating_add(*amount));
     let providers = owed.iter().map(|(provider, _)| *provider).collect();
     let claimed = Claimed { customer, providers, paid: paid.to_string() };
     context.output.print(&claimed, || match owed.as_slice() {

@@ -6,7 +6,7 @@ use anyhow::{anyhow, bail, Context as _, Result};
 use attune_chain_client::{
     calls, json,
     types::{JobInfo, ModelInfo},
-    AccountId, Call, ChainEvent, Submitter, View, Wait, H256,
+    AccountId, Call, ChainEvent, Submitter, View, H256,
 };
 use attune_primitives::{
     job::{ArithmeticMode, DataSpec, Method, Schedule},
@@ -461,7 +461,7 @@ async fn check_sponsor(submitter: &Submitter, sponsor: AccountId, held: Balance)
 
 /// Orders the job and waits until the order is final, so that its number stays.
 async fn order(context: &Context, submitter: &Submitter, plan: &Plan) -> Result<JobId> {
-    let included = submit(context.progress, submitter, &create(plan), Wait::Finalized).await?;
+    let included = submit(context.progress, submitter, &create(plan)).await?;
     let created = included.events()?.into_iter().find_map(|event| match event {
         ChainEvent::JobCreated { job, .. } => Some(job),
         _ => None,

@@ -1,7 +1,7 @@
 //! What moves a job's money from outside: calling it off, adding to it, taking what it owes.
 
 use anyhow::{bail, Context as _, Result};
-use attune_chain_client::{calls, types::JobInfo, Submitter, View, Wait};
+use attune_chain_client::{calls, types::JobInfo, Call, Submitter, View};
 use attune_primitives::{machine::JobState, Balance, JobId};
 use clap::{ArgGroup, Args};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::unknown;
 use crate::{
     account::{self, SignerOptions},
-    commands::{send, submit},
+    commands::{send, submit, submit_all},
     context::{at_best, Context},
     follow, money,
 };
@@ -68,7 +68,7 @@ pub(super) async fn cancel(context: &Context, options: Cancel) -> Result<()> {
     if !context.confirm(&cancel_question(&job)?, options.yes)? {
         bail!("not cancelled");
     }
-    submit(context.progress, &submitter, &calls::cancel_job(id), Wait::InBlock).await?;
+    submit(context.progress, &submitter, &calls::cancel_job(id)).await?;
     let (job, after) = at_best(submitter.chain(), read).await?;
     context.output.print(&job, || cancelled(&job, after.saturating_sub(before)))
 }
@@ -164,11 +164,9 @@ pub(super) async fn top_up(context: &Context, options: TopUp) -> Result<()> {
 pub(super) async fn claim(context: &Context, submitter: &Submitter) -> Result<()> {
     let id = submitter.id();
     let owed = at_best(submitter.chain(), |view| async move { Ok(view.owed(&id).await?) }).await?;
-    let mut paid: Balance = 0;
-    for (job, amount) in &owed {
-        submit(context.progress, submitter, &calls::claim_owed(*job, submitter.id()), Wait::InBlock).await?;
-        paid = paid.saturating_add(*amount);
-    }
+    let claims: Vec<Call> = owed.iter().map(|(job, _)| calls::claim_owed(*job, id)).collect();
+    submit_all(context.progress, submitter, &claims).await?;
+    let paid = owed.iter().fold(0, |sum: Balance, (_, amount)| sum.saturating_add(*amount));
     let claimed = Claimed { jobs: owed.iter().map(|(job, _)| *job).collect(), paid: paid.to_string() };
     context.output.print(&claimed, || match owed.as_slice() {
         [] => "Nothing is owed to this account. (Compensation out of slashes: `attune slashes claim`.)"

@@ -209,38 +209,46 @@ struct JobsAtRest {
 impl JobsAtRest {
     /// One that is open, one assigned, one running, one cancelled while it ran.
     async fn make(network: &Network, customer: &Customer, providers: &[AccountId]) -> Self {
-        let mut jobs = Vec::new();
-        for (provider, state) in
-            [(3, JobState::Open), (4, JobState::Assigned), (5, JobState::Running), (4, JobState::Cancelled)]
-        {
-            let mut spec = customer.spec.clone();
-            spec.provider = Some(providers[provider]);
-            spec.timing =
-                JobTiming { bidding_blocks: 0, open_blocks: 900, start_blocks: 900, milestone_blocks: 900 };
-            let price = spec.max_price;
-            let included =
-                customer.submitter.submit(&calls::create_job(spec, None), Wait::InBlock).await.unwrap();
-            let job = included
-                .events()
-                .unwrap()
-                .into_iter()
-                .find_map(|event| match event {
-                    ChainEvent::JobCreated { job, .. } => Some(job),
-                    _ => None,
-                })
-                .unwrap();
-            let operator = network.submitter(&format!("//Provider{}//operator", provider + 1));
-            if state != JobState::Open {
-                operator.submit(&calls::accept_job(job, price), Wait::InBlock).await.unwrap();
-            }
-            if !matches!(state, JobState::Open | JobState::Assigned) {
-                operator.submit(&calls::start_job(job), Wait::InBlock).await.unwrap();
-            }
-            jobs.push((job, state));
+        let wanted =
+            [(3, JobState::Open), (4, JobState::Assigned), (5, JobState::Running), (4, JobState::Cancelled)];
+        // One submitter per account: what an account sends at the same time must take turns.
+        let operators = [4, 5, 6].map(|number| network.submitter(&format!("//Provider{number}//operator")));
+        let operators = &operators;
+        let make = |(index, state): (usize, JobState)| async move {
+            (Self::make_one(customer, providers[index], &operators[index - 3], state).await, state)
+        };
+        Self { jobs: futures::future::join_all(wanted.map(make)).await }
+    }
+
+    async fn make_one(
+        customer: &Customer,
+        provider: AccountId,
+        operator: &Submitter,
+        state: JobState,
+    ) -> u64 {
+        let mut spec = customer.spec.clone();
+        spec.provider = Some(provider);
+        spec.timing =
+            JobTiming { bidding_blocks: 0, open_blocks: 900, start_blocks: 900, milestone_blocks: 900 };
+        let price = spec.max_price;
+        // Each step is another account's, which must find the one before: so it is final first.
+        let created =
+            customer.submitter.submit(&calls::create_job(spec, None), Wait::Finalized).await.unwrap();
+        let is_created = |event| match event {
+            ChainEvent::JobCreated { job, .. } => Some(job),
+            _ => None,
+        };
+        let job = created.events().unwrap().into_iter().find_map(is_created).unwrap();
+        if state != JobState::Open {
+            operator.submit(&calls::accept_job(job, price), Wait::Finalized).await.unwrap();
         }
-        let (cancelled, _) = jobs[3];
-        customer.submitter.submit(&calls::cancel_job(cancelled), Wait::Finalized).await.unwrap();
-        Self { jobs }
+        if !matches!(state, JobState::Open | JobState::Assigned) {
+            operator.submit(&calls::start_job(job), Wait::Finalized).await.unwrap();
+        }
+        if state == JobState::Cancelled {
+            customer.submitter.submit(&calls::cancel_job(job), Wait::Finalized).await.unwrap();
+        }
+        job
     }
 
     /// After the upgrade each can still be ended, and its escrow goes back.
