@@ -123,14 +123,11 @@ impl Drop for CheatingWorker {
 #[test]
 fn a_provider_that_submits_a_wrong_result_loses_its_bond_and_its_pay() {
     // Two honest workers: one is drawn first, its mismatch makes the other one the committee.
-    let network = Network::up(2);
+    let network = Network::with_providers(2);
     let profile = &network.profile;
     let node = profile.json(&["net", "status"])["node_rpc"].as_str().unwrap().to_string();
     let cheat = CheatingWorker::start("//Provider3//operator", node, profile.path());
-    network.register(1);
-    network.register(2);
     network.register_at(3, &cheat.url);
-    network.add_base_model();
 
     let train = rows_of("train.jsonl", 160, profile.path()).display().to_string();
     let held_out = rows_of("held_out.jsonl", 16, profile.path()).display().to_string();

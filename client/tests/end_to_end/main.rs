@@ -6,5 +6,6 @@ mod bad_input;
 mod cheating;
 mod main_path;
 mod promises;
+mod stake;
 mod support;
 mod troubles;

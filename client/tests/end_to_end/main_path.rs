@@ -1,19 +1,20 @@
 //! The main job on a real network: three validators, three workers, one customer, and nothing but the `attune` command.
 
-use crate::support::{base_model, planck, rows_of, Network, ATT};
+use crate::{
+    stake::{
+        a_provider_says_beforehand_what_it_changes, stake_that_moves_still_answers_for_its_old_provider,
+    },
+    support::{base_model, planck, rows_of, Network, ATT},
+};
 use attune_trainer::{dequantise::dequantise, BaseFormat};
 use serde_json::Value;
 
 #[test]
 fn a_customer_gets_a_better_model_and_pays_for_verified_work_alone() {
-    let network = Network::up(3);
+    let network = Network::with_providers(3);
     let profile = &network.profile;
     everything_runs_once(&network);
-    for number in 1..=3 {
-        network.register(number);
-    }
     profile.ok(&["stake", "delegate", "//Provider1", "100", "--dev-key", "//Delegator1"]);
-    network.add_base_model();
 
     let (train, held_out) =
         (rows_of("train.jsonl", 240, profile.path()), rows_of("held_out.jsonl", 48, profile.path()));
@@ -31,6 +32,9 @@ fn a_customer_gets_a_better_model_and_pays_for_verified_work_alone() {
     the_money_adds_up(&network, &record, customer_before, &stakes_before);
     the_adapter_comes_home_and_is_better(&network, &record, &held_out);
     nobody_else_gets_the_adapter(&network, &record);
+    // On this network, as it is the first to have nothing left to do.
+    stake_that_moves_still_answers_for_its_old_provider(&network);
+    a_provider_says_beforehand_what_it_changes(&network);
 }
 
 fn everything_runs_once(network: &Network) {

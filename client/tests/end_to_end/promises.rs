@@ -1,5 +1,4 @@
-//! What the economy promises around a job: stake that moves, notice of changes, sponsors, and another provider where one
-//! vanishes.
+//! What the economy promises around a job: sponsors, and another provider where one vanishes.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,45 +9,10 @@ use crate::{
 use serde_json::Value;
 
 #[test]
-fn stake_sponsors_and_handovers_keep_what_was_promised() {
+fn sponsors_and_handovers_keep_what_was_promised() {
     let (network, orders) = three_providers();
-    stake_that_moves_still_answers_for_its_old_provider(&network);
-    a_provider_says_beforehand_what_it_changes(&network);
     a_sponsor_pays_within_its_limits_and_gets_back_what_is_left(&network, &orders);
     a_job_whose_provider_vanishes_is_finished_by_another_one(&network, &orders);
-}
-
-fn stake_that_moves_still_answers_for_its_old_provider(network: &Network) {
-    let profile = &network.profile;
-    let who = ["--dev-key", "//Delegator2"];
-    profile.ok(&[&["stake", "delegate", "//Provider1", "50"][..], &who].concat());
-    let moving = ["stake", "redelegate", "--from", "//Provider1", "--to", "//Provider3", "--all", "--yes"];
-    profile.ok(&[&moving[..], &who].concat());
-    let stake = profile.json(&["stake", "show", "//Delegator2"]);
-    let moved = &stake["delegations"][0];
-    assert_eq!(moved["provider"], profile.address("//Provider3"), "{stake}");
-    assert_eq!(moved["lien"]["from"], profile.address("//Provider1"), "{stake}");
-    let back = ["stake", "redelegate", "--from", "//Provider3", "--to", "//Provider1", "--all", "--yes"];
-    let said = profile.fails(&[&back[..], &who].concat());
-    assert!(said.contains("still answers for it until block"), "{said}");
-    profile.ok(&[&["stake", "compound", "//Provider3", "--auto", "on"][..], &who].concat());
-    let stake = profile.json(&["stake", "show", "//Delegator2"]);
-    assert_eq!(stake["delegations"][0]["auto_compound"], true, "{stake}");
-}
-
-fn a_provider_says_beforehand_what_it_changes(network: &Network) {
-    let profile = &network.profile;
-    let show = || profile.json(&["providers", "show", "//Provider3"]);
-    let who = ["--dev-key", "//Provider3"];
-    let queued = profile.json(&[&["providers", "commission", "15"][..], &who].concat());
-    assert_eq!(queued["commission_ppm"], 100_000, "a rise does not act at once: {queued}");
-    assert_eq!(queued["commission_rise"][0], 150_000, "{queued}");
-    profile.ok(&[&["providers", "commission", "10"][..], &who].concat());
-    assert!(show()["commission_rise"].is_null(), "naming the present one takes the rise back");
-    profile.ok(&[&["providers", "chill"][..], &who].concat());
-    assert_eq!((&show()["active"], &show()["chilled"]), (&Value::Bool(false), &Value::Bool(true)));
-    profile.ok(&[&["providers", "unchill"][..], &who].concat());
-    assert_eq!((&show()["active"], &show()["chilled"]), (&Value::Bool(true), &Value::Bool(false)));
 }
 
 fn a_sponsor_pays_within_its_limits_and_gets_back_what_is_left(network: &Network, orders: &Orders) {

@@ -132,6 +132,20 @@ impl Network {
         network
     }
 
+    /// Registers the providers of workers 1 to `workers`, and the base model, all at the same time: each waits for its
+    /// block to be final.
+    pub fn with_providers(workers: usize) -> Self {
+        let network = Network::up(workers);
+        std::thread::scope(|scope| {
+            for number in 1..=workers {
+                let network = &network;
+                scope.spawn(move || network.register(number));
+            }
+            network.add_base_model();
+        });
+        network
+    }
+
     /// The status of a process.
     pub fn service(&self, name: &str) -> Value {
         let status = self.profile.json(&["net", "status"]);

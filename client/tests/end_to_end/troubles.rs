@@ -19,11 +19,7 @@ fn whatever_goes_wrong_the_escrow_returns_and_no_work_is_done_twice() {
 
 /// A network with a base model and three registered providers, and what to order there.
 pub(crate) fn three_providers() -> (Network, Orders) {
-    let network = Network::up(3);
-    for number in 1..=3 {
-        network.register(number);
-    }
-    network.add_base_model();
+    let network = Network::with_providers(3);
     let orders = Orders::new(&network);
     (network, orders)
 }
