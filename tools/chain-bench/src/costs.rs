@@ -25,7 +25,7 @@ use sp_externalities::{set_and_run_with_externalities, Externalities};
 use sp_runtime::{traits::BlakeTwo256, Permill};
 use sp_state_machine::{backend::Backend, Ext, OverlayedChanges};
 
-use crate::state;
+use crate::state::{self, Size};
 
 /// How often each call is made. No more than there are milestones for in the fewest jobs, ten.
 const REPETITIONS: u32 = 31;
@@ -33,23 +33,28 @@ const REPETITIONS: u32 = 31;
 /// The number of the other thing while one grows.
 const FEW: u32 = 10;
 
-/// A call of the table: what has to be before it, and the call. Both get the number of the repetition.
+/// What stays while one number grows.
+const SMALL: Size = Size { delegators: FEW, jobs: FEW, elsewhere: 0 };
+
+/// A call of the table: what has to be before it, and the call. Both get the number of the repetition and of the
+/// provider's delegators.
 struct Subject {
     name: &'static str,
-    before: fn(u32) -> Result<()>,
+    before: fn(u32, u32) -> Result<()>,
     call: fn(u32, u32) -> Result<()>,
 }
 
 const SUBJECTS: [Subject; 6] = [
     Subject { name: "delegate", before: fund_newcomer, call: delegate },
     Subject { name: "claim_income", before: earn, call: claim_income },
-    Subject { name: "undelegate", before: |_| Ok(()), call: undelegate },
+    // Once more for somebody who did before: with few delegators most repetitions are, and with many none would be.
+    Subject { name: "undelegate", before: undelegate, call: undelegate },
     Subject { name: "apply_slash", before: convict, call: apply_slash },
     Subject { name: "settle", before: commit_milestones, call: settle },
-    Subject { name: "create_job", before: |_| Ok(()), call: create_job },
+    Subject { name: "create_job", before: |_, _| Ok(()), call: create_job },
 ];
 
-fn fund_newcomer(repetition: u32) -> Result<()> {
+fn fund_newcomer(repetition: u32, _: u32) -> Result<()> {
     state::fund(&crate::load::account("newcomer", repetition));
     Ok(())
 }
@@ -61,7 +66,7 @@ fn delegate(repetition: u32, _: u32) -> Result<()> {
 }
 
 /// The provider's pool earns, as when a job pays.
-fn earn(_: u32) -> Result<()> {
+fn earn(_: u32, _: u32) -> Result<()> {
     let provider = state::provider(state::PROVIDER);
     let income = 1_000_000 * ATT;
     Balances::mint_into(&ProviderStaking::pool_account(&provider), income)
@@ -89,7 +94,7 @@ fn undelegate(repetition: u32, delegators: u32) -> Result<()> {
 }
 
 /// A slash is booked, and its delay passes.
-fn convict(_: u32) -> Result<()> {
+fn convict(_: u32, _: u32) -> Result<()> {
     let provider = state::provider(state::PROVIDER);
     ProviderStaking::slash_for_offence(&provider, Permill::from_parts(100), None);
     let delay = <<Runtime as pallet_provider_staking::Config>::SlashDelay as Get<u32>>::get();
@@ -109,7 +114,7 @@ fn milestone(repetition: u32) -> (u64, u32) {
     (u64::from(repetition / MAX_MILESTONES), repetition % MAX_MILESTONES)
 }
 
-fn commit_milestones(repetition: u32) -> Result<()> {
+fn commit_milestones(repetition: u32, _: u32) -> Result<()> {
     let (job, milestone) = milestone(repetition);
     JobEscrow::milestone_committed(job, milestone).map_err(|error| anyhow!("milestone_committed: {error:?}"))
 }
@@ -153,7 +158,7 @@ fn cost(state: &State, subject: &Subject, delegators: u32) -> Result<Cost> {
     for repetition in 0..REPETITIONS {
         on(state, || {
             System::reset_events();
-            (subject.before)(repetition)
+            (subject.before)(repetition, delegators)
         })?;
         state.reset_read_write_count();
         times.push(on(state, || (subject.call)(repetition, delegators))?);
@@ -170,25 +175,29 @@ fn cost(state: &State, subject: &Subject, delegators: u32) -> Result<Cost> {
 /// # Errors
 /// If a state can't be made or the runtime refuses a call.
 pub(crate) fn measure(delegators: &[u32], jobs: &[u32]) -> Result<Value> {
-    let by_delegators = series("delegators", delegators, |many| (many, FEW))?;
-    let by_jobs = series("live jobs", jobs, |many| (FEW, many))?;
+    let by_delegators = series("delegators", delegators, |many| Size { delegators: many, ..SMALL })?;
+    let by_elsewhere = series("elsewhere", delegators, |many| Size { elsewhere: many, ..SMALL })?;
+    let by_jobs = series("live jobs", jobs, |many| Size { jobs: many, ..SMALL })?;
     Ok(json!({
         "repetitions": REPETITIONS,
         "by_delegators": by_delegators,
+        "by_delegators_elsewhere": by_elsewhere,
         "by_jobs": by_jobs,
     }))
 }
 
-fn series(name: &str, sizes: &[u32], numbers: impl Fn(u32) -> (u32, u32)) -> Result<Vec<Value>> {
+/// A row for each size. Delegators elsewhere are the control: they make the trie as large as delegators of the provider
+/// do, so that what a call costs more for the one than for the other is what it costs for its own delegators.
+fn series(name: &str, counts: &[u32], size: impl Fn(u32) -> Size) -> Result<Vec<Value>> {
     println!("\n{name:>12}  {}", SUBJECTS.map(|subject| format!("{:>21}", subject.name)).join(""));
     let mut rows = Vec::new();
-    for size in sizes {
-        let (delegators, jobs) = numbers(*size);
-        if delegators < FEW || jobs < FEW {
-            bail!("expected at least {FEW} {name}, found {size}");
+    for count in counts {
+        let size = size(*count);
+        if *count < FEW {
+            bail!("expected at least {FEW} {name}, found {count}");
         }
         let started = Instant::now();
-        let storage = state::build(delegators, jobs)?;
+        let storage = state::build(size)?;
         let keys = storage.top.len();
         let state = State::new(storage, None, false, true).map_err(|error| anyhow!("no state: {error}"))?;
         let mut known = AllPalletsWithSystem::whitelisted_storage_keys();
@@ -197,10 +206,10 @@ fn series(name: &str, sizes: &[u32], numbers: impl Fn(u32) -> (u32, u32)) -> Res
         state.set_whitelist(known);
         let made = started.elapsed();
         let mut calls = Map::new();
-        let mut line = format!("{size:>12}  ");
+        let mut line = format!("{count:>12}  ");
         for subject in &SUBJECTS {
-            let Cost { time, reads, writes } = cost(&state, subject, delegators)
-                .with_context(|| format!("{} with {size} {name}", subject.name))?;
+            let Cost { time, reads, writes } = cost(&state, subject, size.delegators)
+                .with_context(|| format!("{} with {count} {name}", subject.name))?;
             let micros = time.as_nanos() as f64 / 1_000.0;
             line += &format!("{:>21}", format!("{micros:.0} µs {reads:>3} r {writes:>2} w"));
             calls.insert(
@@ -209,7 +218,10 @@ fn series(name: &str, sizes: &[u32], numbers: impl Fn(u32) -> (u32, u32)) -> Res
             );
         }
         println!("{line}   ({keys} keys, made in {:.1} s)", made.as_secs_f64());
-        rows.push(json!({ "delegators": delegators, "jobs": jobs, "keys": keys, "calls": calls }));
+        let Size { delegators, jobs, elsewhere } = size;
+        rows.push(json!({
+            "delegators": delegators, "jobs": jobs, "delegators_elsewhere": elsewhere, "keys": keys, "calls": calls,
+        }));
     }
     Ok(rows)
 }
@@ -220,7 +232,8 @@ mod tests {
 
     #[test]
     fn no_call_touches_more_storage_with_more_delegators() {
-        let rows = series("delegators", &[10, 300], |many| (many, FEW)).expect("the runtime takes the calls");
+        let rows = series("delegators", &[10, 300], |many| Size { delegators: many, ..SMALL })
+            .expect("the runtime takes the calls");
         let keys =
             |row: usize, name: &str, what: &str| rows[row]["calls"][name][what].as_u64().expect("a count");
         for Subject { name, .. } in &SUBJECTS {

@@ -32,6 +32,18 @@ pub(crate) fn operator(index: u32) -> AccountId {
     load::account("operator", index)
 }
 
+/// Another provider, whose delegators are no concern of the first one's.
+const NEIGHBOUR: u32 = 1;
+
+/// How many delegators and live jobs of the provider there are, and how many delegators of another one.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) delegators: u32,
+    pub(crate) jobs: u32,
+    /// The control: they make the state as large as delegators of the provider itself would.
+    pub(crate) elsewhere: u32,
+}
+
 /// The account of delegator `index`.
 pub(crate) fn delegator(index: u32) -> AccountId {
     load::account("delegator", index)
@@ -57,20 +69,21 @@ pub(crate) fn call(who: AccountId, call: impl Into<RuntimeCall>) -> Result<()> {
     outcome.map(|_| ()).map_err(|error| anyhow!("{call:?}: {:?}", error.error))
 }
 
-/// The state with this many delegators and running jobs of one provider, and as many other providers as there may be.
+/// The state with so many delegators and running jobs, and as many providers as there may be.
 ///
 /// # Errors
 /// If the runtime refuses one of the calls.
-pub(crate) fn build(delegators: u32, jobs: u32) -> Result<Storage> {
+pub(crate) fn build(size: Size) -> Result<Storage> {
     let mut externalities = BasicExternalities::new_empty();
     externalities.execute_with(|| -> Result<()> {
         build_state::<RuntimeGenesisConfig>(genesis()?)
             .map_err(|error| anyhow!("the preset builds no state: {error}"))?;
         System::set_block_number(1);
         pallet_timestamp::Now::<Runtime>::put(1_700_000_000_000);
-        add_providers(jobs)?;
-        add_delegators(delegators)?;
-        add_jobs(jobs)?;
+        add_providers(size.jobs)?;
+        add_delegators(PROVIDER, size.delegators, delegator)?;
+        add_delegators(NEIGHBOUR, size.elsewhere, |index| load::account("neighbour's delegator", index))?;
+        add_jobs(size.jobs)?;
         System::reset_events();
         Ok(())
     })?;
@@ -95,12 +108,11 @@ fn add_providers(jobs: u32) -> Result<()> {
     Ok(())
 }
 
-fn add_delegators(delegators: u32) -> Result<()> {
-    for index in 0..delegators {
-        fund(&delegator(index));
-        let delegate =
-            pallet_provider_staking::Call::delegate { provider: provider(PROVIDER), amount: 100 * ATT };
-        call(delegator(index), delegate)?;
+fn add_delegators(to: u32, count: u32, account: impl Fn(u32) -> AccountId) -> Result<()> {
+    for index in 0..count {
+        fund(&account(index));
+        let delegate = pallet_provider_staking::Call::delegate { provider: provider(to), amount: 100 * ATT };
+        call(account(index), delegate)?;
         forget_events(index);
     }
     Ok(())
