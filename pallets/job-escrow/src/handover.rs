@@ -88,8 +88,9 @@ impl<T: Config> Pallet<T> {
         T::Proof::on_handover(id, &view, first)
     }
 
-    /// Audit fees that were paid for milestones which the next provider trains again.
-    fn fees_in_vain(job: &Job<T::AccountId>) -> Result<Balance, DispatchError> {
+    /// Audit fees that were paid for milestones which are not verified. What a slash compensates: paid milestones keep
+    /// their value, and a provider that is its own customer must not get their price back out of its delegators' stake.
+    pub(crate) fn fees_in_vain(job: &Job<T::AccountId>) -> Result<Balance, DispatchError> {
         let dropped = job.audit_fees.iter().skip(usize::try_from(job.milestones_paid).unwrap_or(usize::MAX));
         let sum = dropped.copied().try_fold(0u128, |sum: Balance, fees| sum.checked_add(fees));
         sum.ok_or_else(|| Error::<T>::ArithmeticOverflow.into())

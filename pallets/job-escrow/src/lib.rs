@@ -31,8 +31,8 @@
 //!   paid, and with the last one (or at the deadline) the job is cancelled with the fee. A submitted or disputed job
 //!   can't be cancelled: its work is done, or its provider on trial.
 //! * A provider that lets a milestone's deadline pass loses [`Config::MissedPart`] of its bond; one that is convicted, or
-//!   does not open its trace, all of it. From a slash the funder gets back what the attempt has cost in vain: all that
-//!   was spent in it if the job ends, only the fees of milestones that are to be trained again if it is handed over.
+//!   does not open its trace, all of it. From a slash the funder gets back what the attempt has cost in vain, the
+//!   audit fees of milestones that are not verified. What is not verified is not paid, and what is paid stays paid.
 //!   Where nobody can be blamed nobody is slashed. The table stands at `attune_primitives::machine::Failure::party`.
 //! * A failed attempt reopens the job for the first quote, at most [`Config::MaxHandovers`] times. The next provider
 //!   goes on after the last milestone that was paid, for at most what is unpaid; the remaining milestones' shares are

@@ -30,7 +30,7 @@ impl<T: Config> Pallet<T> {
         mut job: Job<T::AccountId>,
         failure: Option<Failure>,
     ) -> DispatchResult {
-        let cost = job.spent.checked_sub(job.spent_before).ok_or(Error::<T>::ArithmeticOverflow)?;
+        let cost = Self::fees_in_vain(&job)?;
         Self::settle_bond(id, &job, failure, cost);
         Bids::<T>::remove(id);
 

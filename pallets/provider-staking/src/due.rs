@@ -16,7 +16,7 @@ impl<T: Config> Pallet<T> {
         let lien = Delegations::<T>::get(provider, delegator).and_then(|delegation| delegation.lien);
         lien.is_some_and(|lien| {
             Pools::<T>::get(&lien.from).is_some_and(|old| {
-                let is_over = Self::now() >= lien.until && old.pending_slashes == 0;
+                let is_over = Self::is_free(&lien.from, &old, lien.until);
                 is_over || old.survival < lien.survival
             })
         })

@@ -31,16 +31,20 @@
 //!   [`Config::DelegatorLossCap`].
 //! * A conviction books a slash, which waits for [`Config::SlashDelay`]. Until then
 //!   [`Config::SlashCancelOrigin`] can cancel it; from then on anyone can apply it, and nobody can cancel it. While any
-//!   slash of a pool is pending nothing is withdrawn from the pool, nothing is redelegated from or to it and no new
-//!   delegation comes in; to begin to unbond is possible. The amount counts as locked like a bond. A pool has at most
+//!   slash of a pool is pending nothing is redelegated from or to it and no new delegation comes in; to begin to unbond
+//!   is possible. It holds back what was bound when it was booked, stake whose time to unbond ended later; what was free
+//!   by then leaves, so that one small slash after the other holds nobody for longer than the delay of one. The amount
+//!   counts as locked like a bond. A pool has at most
 //!   [`MAX_PENDING_SLASHES`] pending slashes; one beyond that is applied at once, so that none is lost.
 //! * A slash takes the self-bond first, then what of it is unbonding, then active and unbonding delegations in
 //!   proportion, rounded up, but of these at most [`Config::DelegatorLossCap`] for each offence. It never takes more
-//!   than is there. From it the customer gets what the job has cost, then the reporter of an offence at most
-//!   [`Config::ReporterReward`]; the rest goes to [`Config::SlashSink`]. What a customer can't receive is owed to it
+//!   than is there. From it the customer gets what the job has cost in vain. The reporter of an offence gets
+//!   [`Config::ReporterReward`] of what the provider itself loses, and nothing of its delegators' loss: nobody gains who
+//!   reports itself. The rest goes to [`Config::SlashSink`]. What a customer can't receive is owed to it
 //!   ([`Call::claim_compensation`]).
 //! * Redelegated stake works for its new provider at once, and answers for the old one as if it were unbonding there:
-//!   for [`Config::UnbondingBlocks`], and for as long as a slash of the old provider is pending, its shares can't leave
+//!   for [`Config::UnbondingBlocks`], and while a slash of the old provider is pending that was booked within them, its
+//!   shares can't leave
 //!   the new pool, and lose the same part as a delegation to the old provider loses. Anyone may have that charged
 //!   ([`Call::settle_lien`]); the money goes to the sink. It is refused if what is left doesn't cover the old
 //!   provider's bonds.
@@ -232,7 +236,7 @@ pub mod pallet {
         #[pallet::constant]
         type DelegatorLossCap: Get<Permill>;
 
-        /// What the reporter of an offence in consensus gets of its slash.
+        /// What the reporter of an offence in consensus gets of what the provider itself loses by it.
         #[pallet::constant]
         type ReporterReward: Get<Permill>;
 
@@ -336,6 +340,18 @@ pub mod pallet {
         Blake2_128Concat,
         T::AccountId,
         BoundedVec<SelfChunk, ConstU32<MAX_UNBONDING>>,
+        ValueQuery,
+    >;
+
+    /// The pending slashes of a provider and the blocks in which they were booked, in that order: what a slash holds back
+    /// is told by one read. Slashes that an earlier runtime booked are missing; they count as booked before everything.
+    /// Deleted with the last of them.
+    #[pallet::storage]
+    pub type SlashQueue<T: Config> = StorageMap<
+        _,
+        Blake2_128Concat,
+        T::AccountId,
+        BoundedVec<(SlashId, BlockNumber), ConstU32<MAX_PENDING_SLASHES>>,
         ValueQuery,
     >;
 

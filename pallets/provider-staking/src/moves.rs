@@ -90,7 +90,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Charges a delegation what the slashes of its old provider cost it since the lien was last settled, and ends the
-    /// lien if its time is over and no slash of that provider is pending. Writes the old pool; the caller writes the
+    /// lien if its time is over and no slash of that provider holds it. Writes the old pool; the caller writes the
     /// new one and the delegation, whose shares may be 0 then.
     pub(crate) fn charge_lien(
         pool: &mut Pool,
@@ -116,7 +116,7 @@ impl<T: Config> Pallet<T> {
             });
         }
         lien.survival = old.survival;
-        let over = Self::now() >= lien.until && old.pending_slashes == 0;
+        let over = Self::is_free(&lien.from, &old, lien.until);
         if over || lien.shares == 0 {
             old.moved = old.moved.checked_sub(lien.amount).ok_or(Error::<T>::ArithmeticOverflow)?;
             Pools::<T>::insert(&lien.from, old);

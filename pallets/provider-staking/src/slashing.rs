@@ -1,8 +1,8 @@
-//! Slashes, from the conviction to the money. A conviction only books a slash; nothing leaves the pool until its delay
-//! is over, in which governance may cancel it. The amount counts as locked meanwhile and nobody withdraws, so what the
-//! slash is to take can't run away.
+//! Slashes, from the conviction to the money. A conviction only books a slash; nothing of it leaves the pool until its
+//! delay is over, in which governance may cancel it. The amount counts as locked meanwhile and nobody withdraws who was
+//! bound when it was booked, so what the slash is to take can't run away.
 
-use attune_primitives::{Balance, JobId};
+use attune_primitives::{Balance, BlockNumber, JobId};
 use frame_support::{
     defensive,
     pallet_prelude::*,
@@ -27,9 +27,13 @@ struct Cut {
 }
 
 impl Cut {
+    /// What the provider itself loses.
+    fn own(&self) -> Option<Balance> {
+        self.self_bond.checked_add(self.self_unbonding)
+    }
+
     fn sum(&self) -> Option<Balance> {
-        let own = self.self_bond.checked_add(self.self_unbonding)?;
-        own.checked_add(self.active)?.checked_add(self.unbonding)
+        self.own()?.checked_add(self.active)?.checked_add(self.unbonding)
     }
 }
 
@@ -105,6 +109,10 @@ impl<T: Config> Pallet<T> {
         pool.locked = pool.locked.checked_add(slash.amount).ok_or(Error::<T>::ArithmeticOverflow)?;
         pool.pending_slashes = pool.pending_slashes.checked_add(1).ok_or(Error::<T>::ArithmeticOverflow)?;
         Pools::<T>::insert(provider, pool);
+        if !full {
+            SlashQueue::<T>::try_mutate(provider, |queue| queue.try_push((id, Self::now())))
+                .map_err(|_| Error::<T>::ArithmeticOverflow)?;
+        }
         Self::deposit_event(Event::SlashBooked {
             provider: provider.clone(),
             slash: id,
@@ -128,7 +136,31 @@ impl<T: Config> Pallet<T> {
         let slash = PendingSlashes::<T>::take(provider, id).ok_or(Error::<T>::NoSuchSlash)?;
         pool.locked = pool.locked.checked_sub(slash.amount).ok_or(Error::<T>::ArithmeticOverflow)?;
         pool.pending_slashes = pool.pending_slashes.checked_sub(1).ok_or(Error::<T>::ArithmeticOverflow)?;
+        SlashQueue::<T>::mutate_exists(provider, |slot| {
+            *slot = slot.take().and_then(|mut queue| {
+                queue.retain(|(booked, _)| *booked != id);
+                (!queue.is_empty()).then_some(queue)
+            });
+        });
         Ok((pool, slash))
+    }
+
+    /// The block in which the oldest pending slash of `pool` was booked, `None` if none is pending. It holds what was
+    /// bound in that block or after it, and no later one holds more.
+    pub(crate) fn oldest_slash(provider: &T::AccountId, pool: &Pool) -> Option<BlockNumber> {
+        if pool.pending_slashes == 0 {
+            return None;
+        }
+        let queue = SlashQueue::<T>::get(provider);
+        let known = u32::try_from(queue.len()).unwrap_or(u32::MAX);
+        let oldest = queue.first().filter(|_| known >= pool.pending_slashes).map(|(_, booked)| *booked);
+        Some(oldest.unwrap_or_default())
+    }
+
+    /// True if stake that was bound to `provider` until block `until` is free of it now: the time is over, and no slash is
+    /// pending that was booked within it.
+    pub(crate) fn is_free(provider: &T::AccountId, pool: &Pool, until: BlockNumber) -> bool {
+        Self::now() >= until && Self::oldest_slash(provider, pool).is_none_or(|booked| booked >= until)
     }
 
     pub(crate) fn do_cancel_slash(provider: T::AccountId, id: SlashId) -> DispatchResult {
@@ -151,7 +183,8 @@ impl<T: Config> Pallet<T> {
         let cut = Self::cut(&mut pool, &slash).ok_or(Error::<T>::ArithmeticOverflow)?;
         Self::cut_self_chunks(provider, cut.self_unbonding)?;
         let taken = cut.sum().ok_or(Error::<T>::ArithmeticOverflow)?;
-        let split = Self::pay_out(provider, &slash, taken)?;
+        let own = cut.own().ok_or(Error::<T>::ArithmeticOverflow)?;
+        let split = Self::pay_out(provider, &slash, taken, own)?;
         pool.owed = pool.owed.checked_add(split.owed).ok_or(Error::<T>::ArithmeticOverflow)?;
         Pools::<T>::insert(provider, pool);
 
@@ -235,11 +268,14 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Pays the taken money: first the customer, then the reporter, and what is left to the sink.
+    /// Pays the taken money, of which `own` was the provider's: first the customer, then the reporter, and what is left
+    /// to the sink. The reward is a part of the provider's own loss alone: who reports itself would otherwise be paid out of
+    /// its delegators' loss, and gain.
     fn pay_out(
         provider: &T::AccountId,
         slash: &PendingSlash<T::AccountId>,
         taken: Balance,
+        own: Balance,
     ) -> Result<Split, DispatchError> {
         let mut split = Split { remainder: taken, ..Default::default() };
         if let Some(Compensation { customer, most }) = &slash.compensation {
@@ -256,7 +292,7 @@ impl<T: Config> Pallet<T> {
             }
         }
         if let Some(reporter) = slash.reporter.as_ref().filter(|reporter| *reporter != provider) {
-            let reward = T::ReporterReward::get().mul_floor(taken).min(split.remainder);
+            let reward = T::ReporterReward::get().mul_floor(own).min(split.remainder);
             // A reporter that can't receive so little gets nothing; the slash stands.
             if Self::pay_from_hold(provider, reporter, reward) {
                 split.rewarded = reward;

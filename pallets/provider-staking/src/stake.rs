@@ -233,24 +233,38 @@ impl<T: Config> Pallet<T> {
 
     pub(crate) fn do_withdraw(who: T::AccountId, provider: T::AccountId) -> DispatchResult {
         let mut pool = Self::pool(&provider)?;
-        ensure!(Self::pay_unbonded(&mut pool, &provider, &who)?, Error::<T>::NothingToWithdraw);
+        let paid = Self::pay_unbonded(&mut pool, &provider, &who)?;
+        ensure!(paid, Self::why_nothing(&provider, &who, Error::<T>::NothingToWithdraw));
         Pools::<T>::insert(&provider, pool);
         Ok(())
     }
 
-    /// Pays `owner` all of its stake whose time is over. False if there is none.
+    /// Why `owner` gets nothing out: a slash holds what is due, or there is nothing, which is `nothing`.
+    fn why_nothing(provider: &T::AccountId, owner: &T::AccountId, nothing: Error<T>) -> Error<T> {
+        let first = if owner == provider {
+            SelfUnbonding::<T>::get(provider).first().map(|chunk| chunk.unlock_at)
+        } else {
+            Unbonding::<T>::get(provider, owner).first().map(|chunk| chunk.unlock_at)
+        };
+        match first.is_some_and(|unlock_at| unlock_at <= Self::now()) {
+            true => Error::<T>::SlashPending,
+            false => nothing,
+        }
+    }
+
+    /// Pays `owner` all of its stake whose time is over and which no pending slash holds. False if there is none.
     fn pay_unbonded(
         pool: &mut Pool,
         provider: &T::AccountId,
         owner: &T::AccountId,
     ) -> Result<bool, DispatchError> {
+        let until = Self::free_until(provider, pool);
         let due = if owner == provider {
-            Self::take_due_self_bond(pool, provider)?
+            Self::take_due_self_bond(pool, provider, until)?
         } else {
-            Self::take_due_shares(pool, provider, owner)?
+            Self::take_due_shares(pool, provider, owner, until)?
         };
         let Some(amount) = due else { return Ok(false) };
-        ensure!(pool.pending_slashes == 0, Error::<T>::SlashPending);
         if amount > 0 {
             ensure!(Self::is_covered(pool)?, Error::<T>::StakeBacksBonds);
             T::Currency::transfer_on_hold(
@@ -267,23 +281,29 @@ impl<T: Config> Pallet<T> {
         Ok(true)
     }
 
-    /// Takes a delegator's chunks whose time is over off the books. Returns what they are worth; `None` if there are
-    /// none.
+    /// Unbonding stake that unlocks up to this block is free.
+    pub(crate) fn free_until(provider: &T::AccountId, pool: &Pool) -> BlockNumber {
+        let now = Self::now();
+        Self::oldest_slash(provider, pool).map_or(now, |booked| booked.min(now))
+    }
+
+    /// Takes a delegator's chunks that unlock up to block `until` off the books. Returns what they are worth; `None` if
+    /// there are none.
     fn take_due_shares(
         pool: &mut Pool,
         provider: &T::AccountId,
         owner: &T::AccountId,
+        until: BlockNumber,
     ) -> Result<Option<Balance>, DispatchError> {
-        let now = Self::now();
         let mut chunks = Unbonding::<T>::get(provider, owner);
         let mut shares = 0u128;
-        for chunk in chunks.iter().filter(|chunk| chunk.unlock_at <= now) {
+        for chunk in chunks.iter().filter(|chunk| chunk.unlock_at <= until) {
             shares = shares.checked_add(chunk.shares).ok_or(Error::<T>::ArithmeticOverflow)?;
         }
         if shares == 0 {
             return Ok(None);
         }
-        chunks.retain(|chunk| chunk.unlock_at > now);
+        chunks.retain(|chunk| chunk.unlock_at > until);
         if chunks.is_empty() {
             Unbonding::<T>::remove(provider, owner);
         } else {
@@ -296,17 +316,17 @@ impl<T: Config> Pallet<T> {
     fn take_due_self_bond(
         pool: &mut Pool,
         provider: &T::AccountId,
+        until: BlockNumber,
     ) -> Result<Option<Balance>, DispatchError> {
-        let now = Self::now();
         let mut chunks = SelfUnbonding::<T>::get(provider);
         let mut amount: Balance = 0;
-        for chunk in chunks.iter().filter(|chunk| chunk.unlock_at <= now) {
+        for chunk in chunks.iter().filter(|chunk| chunk.unlock_at <= until) {
             amount = amount.checked_add(chunk.amount).ok_or(Error::<T>::ArithmeticOverflow)?;
         }
         if amount == 0 {
             return Ok(None);
         }
-        chunks.retain(|chunk| chunk.unlock_at > now);
+        chunks.retain(|chunk| chunk.unlock_at > until);
         Self::store_self_chunks(provider, chunks);
         pool.self_unbonding =
             pool.self_unbonding.checked_sub(amount).ok_or(Error::<T>::ArithmeticOverflow)?;
@@ -328,15 +348,14 @@ impl<T: Config> Pallet<T> {
         let stored = Providers::<T>::get(&provider).ok_or(Error::<T>::NotAProvider)?;
         ensure!(stored.status == Status::Exiting, Error::<T>::NotExiting);
         let mut pool = Self::pool(&provider)?;
-        // First out, then in: a matured chunk makes room for the new one. While a slash is pending nothing gets out,
-        // but the delegation still begins to leave.
+        // First out, then in: a matured chunk makes room for the new one. What a slash holds stays, but the delegation
+        // still begins to leave.
         let delegates = Delegations::<T>::contains_key(&provider, &owner);
-        let frozen = delegates && pool.pending_slashes > 0;
-        let paid = !frozen && Self::pay_unbonded(&mut pool, &provider, &owner)?;
+        let paid = Self::pay_unbonded(&mut pool, &provider, &owner)?;
         if delegates {
             Self::undelegate_shares(&mut pool, &provider, &owner, None)?;
         }
-        ensure!(paid || delegates, Error::<T>::NothingToEvict);
+        ensure!(paid || delegates, Self::why_nothing(&provider, &owner, Error::<T>::NothingToEvict));
         Pools::<T>::insert(&provider, pool);
         Self::tell_stake(&provider);
         Ok(())

@@ -123,6 +123,12 @@ impl<T: Config> Pallet<T> {
             *sum += slash.amount;
             *slashes += 1;
         }
+        for (provider, queue) in SlashQueue::<T>::iter() {
+            ensure!(!queue.is_empty(), "an empty queue of slashes is stored");
+            ensure!(queue.is_sorted_by_key(|(_, booked)| *booked), "slashes are not in the order of booking");
+            let is_pending = |id: &SlashId| PendingSlashes::<T>::contains_key(&provider, id);
+            ensure!(queue.iter().all(|(id, _)| is_pending(id)), "a slash is queued that is not pending");
+        }
         for (id, pool) in Pools::<T>::iter() {
             let found = sums.remove(&id).unwrap_or_default();
             let booked = (pool.locked, pool.bonds, pool.pending_slashes);

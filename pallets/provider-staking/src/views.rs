@@ -270,15 +270,15 @@ impl<T: Config> Pallet<T> {
         let pool = Pools::<T>::get(provider)?;
         let due = Self::lien_due(provider, delegator);
         let lien = delegation.lien.map(|lien| {
-            let pending_slashes = Pools::<T>::get(&lien.from).map_or(0, |old| old.pending_slashes);
+            let old = Pools::<T>::get(&lien.from);
             LienInfo {
-                can_end: Self::now() >= lien.until && pending_slashes == 0,
+                can_end: old.as_ref().is_some_and(|old| Self::is_free(&lien.from, old, lien.until)),
                 from: lien.from,
                 amount: lien.amount,
                 shares: lien.shares,
                 due,
                 until: lien.until,
-                pending_slashes,
+                pending_slashes: old.map_or(0, |old| old.pending_slashes),
             }
         });
         Some(DelegationInfo {
@@ -299,7 +299,8 @@ impl<T: Config> Pallet<T> {
             unlock_at,
             blocks_left: unlock_at.saturating_sub(now),
         };
-        let is_over = |unlock_at: BlockNumber| unlock_at <= now;
+        let free_until = Self::free_until(provider, &pool);
+        let is_over = |unlock_at: BlockNumber| unlock_at <= free_until;
         // What is due is taken off this copy of the pool as a withdrawal would, to see whether it may leave.
         let (chunks, due) = if owner == provider {
             let chunks = SelfUnbonding::<T>::get(provider);
@@ -315,10 +316,13 @@ impl<T: Config> Pallet<T> {
             let due = due.try_fold(0u128, |sum, chunk| sum.checked_add(chunk.shares))?;
             (parts, pool.unbonding.take(due)?)
         };
-        let obstacle = if chunks.is_empty() {
-            None
-        } else if pool.pending_slashes > 0 {
-            let until = Self::view_slashes(provider).iter().map(|slash| slash.pending.apply_at).max();
+        let oldest = Self::oldest_slash(provider, &pool);
+        let last = chunks.iter().map(|chunk| chunk.unlock_at).max().unwrap_or_default();
+        let obstacle = if oldest.is_some_and(|booked| booked < last) {
+            let queue = SlashQueue::<T>::get(provider);
+            let is_later = |slash: SlashId| queue.iter().any(|(id, booked)| *id == slash && *booked >= last);
+            let holding = Self::view_slashes(provider).into_iter().filter(|info| !is_later(info.slash));
+            let until = holding.map(|info| info.pending.apply_at).max();
             Some(Obstacle::SlashPending { until: until.unwrap_or(now) })
         } else {
             (due > 0 && !Self::is_covered(&pool).unwrap_or(false)).then_some(Obstacle::BacksBonds)

@@ -28,8 +28,8 @@ parameter_types! {
     /// What delegators can lose by one offence. Enough that they choose whom they trust, and little enough that a
     /// provider's fault is first of all the provider's.
     pub const DelegatorLossCap: Permill = Permill::from_percent(20);
-    /// Pays for the trouble of a report. So little that nobody commits an offence with one hand to report it with the
-    /// other.
+    /// Pays for the trouble of a report. Out of the provider's own loss, so that nobody gains who commits an offence with
+    /// one hand and reports it with the other.
     pub const ReporterReward: Permill = Permill::from_percent(5);
     /// A provider that wants more of the income asks in steps that delegators can follow.
     pub const MaxCommissionRise: Permill = Permill::from_percent(10);

@@ -287,14 +287,14 @@ fn a_vanished_provider_is_slashed_in_part_by_a_strangers_push() {
         let id = create_running();
         assert_ok!(Escrow::milestone_committed(id, 0));
         assert_ok!(Escrow::milestone_verified(id, 0));
-        assert_ok!(Escrow::pay_auditor(id, 0, &AUDITOR));
+        assert_ok!(Escrow::pay_auditor(id, 1, &AUDITOR));
         let pool = Registry::pool_account(&ALICE);
         pass_deadline(id);
         assert_ok!(Escrow::enforce_deadline(signed(ZOE), id));
         assert_eq!(state(id), JobState::Failed(Failure::MissedMilestone));
-        // A fifth of the bond of 10,000; the customer has paid 3,333 and 50, which is more.
+        // A fifth of the bond of 10,000; of it the customer gets the fee that it paid in vain.
         assert_eq!(free(pool), WEALTH + 3_333 - 2_000);
-        assert_eq!(free(CUSTOMER), WEALTH - DEPOSIT - 3_333 - AUDIT_FEE + 2_000);
+        assert_eq!(free(CUSTOMER), WEALTH - DEPOSIT - 3_333);
         assert_eq!((reputation(ALICE), escrowed(CUSTOMER)), ((0, 1), 0));
         assert!(events().contains(&Event::BondSlashed { job: id, provider: ALICE, amount: 2_000 }));
     });
@@ -306,12 +306,12 @@ fn a_wrong_result_costs_the_whole_bond_and_the_customer_comes_first() {
         allow_no_handover();
         let id = create_submitted();
         assert_ok!(Escrow::milestone_verified(id, 0));
-        assert_ok!(Escrow::pay_auditor(id, 0, &AUDITOR));
+        assert_ok!(Escrow::pay_auditor(id, 1, &AUDITOR));
         assert_ok!(Escrow::disputed(id));
         assert_ok!(Escrow::fail(id, Failure::WrongResult));
         assert_eq!(closed_as(id), Some(JobState::Failed(Failure::WrongResult)));
-        // The customer has back all that it paid; the rest of the bond is burned.
-        assert_eq!(free(CUSTOMER), WEALTH - DEPOSIT);
+        // The customer has back all but what is verified and paid; the rest of the bond is burned.
+        assert_eq!(free(CUSTOMER), WEALTH - DEPOSIT - 3_333);
         assert!(events().contains(&Event::BondSlashed { job: id, provider: ALICE, amount: PRICE }));
         assert_eq!((reputation(ALICE), escrowed(CUSTOMER)), ((0, 1), 0));
     });

@@ -75,13 +75,84 @@ fn leaving_before_a_slash_does_not_escape_it() {
         undelegate_all(DAVE);
         pass_blocks(UNBONDING_BLOCKS);
         assert_noop!(Staking::withdraw(signed(DAVE), ALICE), Refused::StakeBacksBonds);
+        // Free by its time, but what would be left could not pay.
         let id = book(1, Permill::one(), ZOE, 0);
-        assert_noop!(Staking::withdraw(signed(DAVE), ALICE), Refused::SlashPending);
+        assert_noop!(Staking::withdraw(signed(DAVE), ALICE), Refused::StakeBacksBonds);
         pass_blocks(SLASH_DELAY);
-        assert_noop!(Staking::withdraw(signed(DAVE), ALICE), Refused::SlashPending);
+        assert_noop!(Staking::withdraw(signed(DAVE), ALICE), Refused::StakeBacksBonds);
         assert_ok!(Staking::apply_slash(signed(DAVE), ALICE, id));
         assert_ok!(Staking::withdraw(signed(DAVE), ALICE));
         assert_eq!(free(DAVE), WEALTH - 1_000);
+    });
+}
+
+#[test]
+fn one_small_slash_after_the_other_holds_nobody_for_longer_than_one_delay() {
+    ExtBuilder::build_and_execute(|| {
+        register_alice(10_000);
+        register_bob();
+        delegate(DAVE, 5_000);
+        delegate(EVE, 5_000);
+        let eve = shares(EVE);
+        assert_ok!(Staking::redelegate(signed(EVE), ALICE, BOB, eve));
+        undelegate_all(DAVE);
+        // The provider sees to it that a slash of one is always pending.
+        let mut pending = Vec::new();
+        let mut book_one = |job| {
+            lock(job, 1);
+            pending.push(book(job, Permill::one(), ZOE, 0));
+            pending.clone()
+        };
+        pass_blocks(UNBONDING_BLOCKS - 1);
+        let first = book_one(1)[0];
+        pass_blocks(SLASH_DELAY - 1);
+        let second = book_one(2)[1];
+        pass_blocks(1);
+        // The first was booked while both were bound.
+        assert_noop!(Staking::withdraw(signed(DAVE), ALICE), Refused::SlashPending);
+        assert_noop!(Staking::settle_lien(signed(ZOE), BOB, EVE), Refused::LienOpen);
+        assert_ok!(Staking::apply_slash(signed(ZOE), ALICE, first));
+        assert_eq!(pool().pending_slashes, 1);
+        assert_ok!(Staking::withdraw(signed(DAVE), ALICE));
+        assert_ok!(Staking::settle_lien(signed(ZOE), BOB, EVE));
+        assert_eq!(free(DAVE), WEALTH);
+        // The second takes what it was booked for all the same.
+        pass_blocks(SLASH_DELAY);
+        assert_ok!(Staking::apply_slash(signed(ZOE), ALICE, second));
+        assert_eq!(last_taken().from, [1, 0, 0, 0]);
+    });
+}
+
+#[test]
+fn a_provider_that_reports_itself_gains_nothing_out_of_its_delegators_loss() {
+    ExtBuilder::build_and_execute(|| {
+        register_alice(1_000);
+        delegate(DAVE, 100_000);
+        Staking::slash_for_offence(&ALICE, Permill::from_percent(10), Some(&ZOE));
+        pass_blocks(SLASH_DELAY);
+        assert_ok!(Staking::apply_slash(signed(ZOE), ALICE, 0));
+        assert_eq!(last_taken().from, [1_000, 0, 9_100, 0]);
+        assert_eq!(free(ZOE), WEALTH + 50);
+    });
+}
+
+#[test]
+fn a_slash_that_an_earlier_runtime_booked_holds_everything_until_it_is_gone() {
+    ExtBuilder::build_and_execute(|| {
+        register_alice(10_000);
+        delegate(DAVE, 5_000);
+        undelegate_all(DAVE);
+        pass_blocks(UNBONDING_BLOCKS);
+        lock(1, 1);
+        let old = book(1, Permill::one(), ZOE, 0);
+        SlashQueue::<Test>::remove(ALICE);
+        lock(2, 1);
+        let new = book(2, Permill::one(), ZOE, 0);
+        assert_noop!(Staking::withdraw(signed(DAVE), ALICE), Refused::SlashPending);
+        pass_blocks(SLASH_DELAY);
+        assert_ok!(Staking::apply_slash(signed(ZOE), ALICE, old));
+        assert_ok!(Staking::withdraw(signed(DAVE), ALICE));
+        assert_ok!(Staking::apply_slash(signed(ZOE), ALICE, new));
     });
 }
 

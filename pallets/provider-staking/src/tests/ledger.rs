@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use attune_primitives::Balance;
+use attune_primitives::{Balance, BlockNumber};
 use sp_arithmetic::Permill;
 
 use super::invariants::{slash_id, Act, CUSTOMER, PAYER};
@@ -51,7 +51,8 @@ pub(super) struct Ledger {
 #[derive(Default)]
 pub(super) struct Foreseen {
     slash: Option<PendingSlash<AccountId>>,
-    frozen: bool,
+    /// Stake that unlocks later is held.
+    free_until: BlockNumber,
     /// The provider whose self-bond leaves is absent.
     absent: bool,
 }
@@ -68,11 +69,19 @@ fn sum(leaving: &Leaving) -> f64 {
     leaving.iter().map(|(_, amount)| amount).sum()
 }
 
-fn take_due(leaving: &mut Leaving) -> f64 {
-    let now = block();
-    let due = leaving.iter().filter(|(at, _)| *at <= now).map(|(_, amount)| amount).sum();
-    leaving.retain(|(at, _)| *at > now);
+/// Takes out what unlocks up to block `until`.
+fn take_due(leaving: &mut Leaving, until: BlockNumber) -> f64 {
+    let due = leaving.iter().filter(|(at, _)| *at <= until).map(|(_, amount)| amount).sum();
+    leaving.retain(|(at, _)| *at > until);
     due
+}
+
+/// What unlocks in this block or before is free of the provider's slashes: it was not bound any more when the first of
+/// those that are pending was booked.
+fn free_until(provider: AccountId) -> BlockNumber {
+    let booked =
+        PendingSlashes::<Test>::iter_prefix_values(provider).map(|slash| slash.apply_at - SLASH_DELAY);
+    booked.chain([block()]).min().expect("there is this block at least, qed")
 }
 
 /// Scales what leaves by `left`.
@@ -122,10 +131,9 @@ impl Ledger {
                 slash: PendingSlashes::<Test>::get(provider, slash_id(*provider, *nth)),
                 ..Default::default()
             },
-            Act::Evict { provider, .. } => Foreseen {
-                frozen: Pools::<Test>::get(provider).is_some_and(|pool| pool.pending_slashes > 0),
-                ..Default::default()
-            },
+            Act::Withdraw { provider, .. } | Act::Evict { provider, .. } => {
+                Foreseen { free_until: free_until(*provider), ..Default::default() }
+            }
             Act::UnbondSelf { who, .. } | Act::Exit { who } => {
                 Foreseen { absent: Staking::is_absent(who), ..Default::default() }
             }
@@ -181,12 +189,12 @@ impl Ledger {
         self.book(provider).leaving.entry(who).or_default().push((block() + UNBONDING_BLOCKS, amount));
     }
 
-    fn withdraw(&mut self, provider: AccountId, who: AccountId) {
+    fn withdraw(&mut self, provider: AccountId, who: AccountId, until: BlockNumber) {
         let book = self.book(provider);
         let due = if who == provider {
-            take_due(&mut book.own_leaving)
+            take_due(&mut book.own_leaving, until)
         } else {
-            book.leaving.get_mut(&who).map(take_due).unwrap_or_default()
+            book.leaving.get_mut(&who).map(|leaving| take_due(leaving, until)).unwrap_or_default()
         };
         self.pay(who, due);
     }
@@ -225,7 +233,7 @@ impl Ledger {
                 }
                 self.settle(provider, who);
             }
-            Act::Withdraw { who, provider } => self.withdraw(provider, who),
+            Act::Withdraw { who, provider } => self.withdraw(provider, who, foreseen.free_until),
             Act::Claim { who, provider } => self.pay_income(provider, who),
             Act::Compound { provider, who, .. } => {
                 let income = self.book(provider).income.remove(&who).unwrap_or_default();
@@ -233,9 +241,7 @@ impl Ledger {
             }
             Act::Evict { provider, owner } => {
                 let delegates = self.book(provider).active.contains_key(&owner);
-                if !(foreseen.frozen && delegates) {
-                    self.withdraw(provider, owner);
-                }
+                self.withdraw(provider, owner, foreseen.free_until);
                 if delegates {
                     let amount = self.take(provider, owner, 1.0);
                     self.leave(provider, owner, amount);
@@ -333,7 +339,7 @@ impl Ledger {
         let most = slash.compensation.as_ref().map_or(0.0, |compensation| real(compensation.most));
         self.pay(CUSTOMER, taken.min(most));
         if let Some(reporter) = slash.reporter.filter(|reporter| *reporter != provider) {
-            self.pay(reporter, taken * 0.05);
+            self.pay(reporter, (own + own_leaving) * 0.05);
         }
     }
 

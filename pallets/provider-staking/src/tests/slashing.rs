@@ -88,7 +88,7 @@ fn governance_cancels_a_slash_until_its_time_and_nobody_else_does() {
 }
 
 #[test]
-fn while_a_slash_is_pending_nobody_withdraws_and_everybody_may_begin_to() {
+fn while_a_slash_is_pending_nobody_withdraws_who_was_bound_and_everybody_may_begin_to() {
     ExtBuilder::build_and_execute(|| {
         register_alice(5_000);
         register_bob();
@@ -97,8 +97,9 @@ fn while_a_slash_is_pending_nobody_withdraws_and_everybody_may_begin_to() {
         undelegate_all(EVE);
         assert_ok!(Staking::unbond_self(signed(ALICE), 500));
         lock(1, 100);
-        pass_blocks(UNBONDING_BLOCKS);
+        pass_blocks(UNBONDING_BLOCKS - 1);
         let id = book(1, Permill::one(), ZOE, 0);
+        pass_blocks(1);
         for who in [EVE, ALICE] {
             assert_noop!(Staking::withdraw(signed(who), ALICE), Refused::SlashPending);
         }
