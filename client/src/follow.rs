@@ -236,7 +236,7 @@ impl<'a> Follower<'a> {
         if view.number() <= job.deadline.saturating_add(grace) {
             return Ok(());
         }
-        match signer.submit(&calls::enforce_deadline(self.job), Wait::InBlock).await {
+        match signer.submit(&calls::enforce_deadline(self.job), Wait::Finalized).await {
             Ok(_) => Ok(()),
             // Somebody else was faster, or the node is away for a moment: the next block shows it.
             Err(Error::Rejected(_) | Error::Refused { .. }) => Ok(()),

@@ -1,8 +1,11 @@
 //! One file per command: its options, what it does, how it is printed.
 
-use anyhow::Result;
-use attune_chain_client::{Call, Included, Submitter, Wait, H256};
+use std::time::Duration;
+
+use anyhow::{bail, Result};
+use attune_chain_client::{Call, Included, Sent, Submitter, Wait, H256};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::{context::Context, progress::Progress};
 
@@ -41,15 +44,44 @@ pub struct Done {
 /// # Errors
 /// If the chain refuses it, or the node is lost.
 pub async fn submit(progress: Progress, submitter: &Submitter, call: &Call) -> Result<Included> {
+    let sent = submitter.send(call).await?;
+    until_final(progress, &call.name(), sent).await
+}
+
+/// Waits until a transaction is final, and neither in silence nor without an end.
+async fn until_final(progress: Progress, name: &str, sent: Sent) -> Result<Included> {
+    let what = format!("waiting for {name} to be final");
     let bar = match progress {
-        Progress::Bars => progress.spinner(format!("waiting for {} to be final", call.name())),
+        Progress::Bars => progress.spinner(&what),
         // Seconds of silence are no news to a log file.
         _ => Progress::Quiet.spinner(""),
     };
-    let included = submitter.submit(call, Wait::Finalized).await;
+    let mut waiting = std::pin::pin!(sent.wait(Wait::Finalized));
+    let ended = match timeout(USUAL_FINALITY, &mut waiting).await {
+        Ok(ended) => Some(ended),
+        Err(_) => {
+            if progress == Progress::Lines {
+                progress.say(&what);
+            }
+            timeout(PATIENCE, waiting).await.ok()
+        }
+    };
     bar.finish_and_clear();
-    Ok(included?)
+    let Some(ended) = ended else {
+        bail!(
+            "{name} was handed to the node, but is not final after {} s: perhaps too few validators run, or blocks are full. It \
+             may still act: don't send it again before you have looked whether it did",
+            (USUAL_FINALITY + PATIENCE).as_secs()
+        );
+    };
+    Ok(ended?)
 }
+
+/// Within this time a transaction usually is final.
+const USUAL_FINALITY: Duration = Duration::from_secs(30);
+/// How much longer a command waits. A transaction that is in no block by then will not be in any: it was valid for
+/// 64 blocks.
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// How many transactions of one account wait for their blocks at a time.
 const IN_FLIGHT: usize = 32;
@@ -59,20 +91,15 @@ const IN_FLIGHT: usize = 32;
 /// # Errors
 /// As [`submit`], of the first that fails; the others may have succeeded.
 pub async fn submit_all(progress: Progress, submitter: &Submitter, calls: &[Call]) -> Result<()> {
-    if calls.is_empty() {
-        return Ok(());
-    }
-    let bar = progress.spinner(format!("waiting for {} transactions to be final", calls.len()));
     for calls in calls.chunks(IN_FLIGHT) {
         let mut sent = Vec::with_capacity(calls.len());
         for call in calls {
-            sent.push(submitter.send(call).await?);
+            sent.push((call.name(), submitter.send(call).await?));
         }
-        for sent in sent {
-            sent.wait(Wait::Finalized).await?;
+        for (name, sent) in sent {
+            until_final(progress, &name, sent).await?;
         }
     }
-    bar.finish_and_clear();
     Ok(())
 }
 

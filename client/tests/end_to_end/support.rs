@@ -3,17 +3,22 @@
 #![allow(unreachable_pub)]
 
 use std::{
+    io::Read,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     sync::{
         atomic::{AtomicBool, Ordering},
         Arc,
     },
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use rustix::process::{kill_process, Pid, Signal};
 use serde_json::Value;
+
+/// How long any command may take, whole trainings included.
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// One token, in planck.
 pub const ATT: u128 = 1_000_000_000_000;
@@ -65,8 +70,30 @@ impl Profile {
         command
     }
 
+    /// Runs a command to its end; fails if it has none within [`PATIENCE`].
     pub fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
+        let mut child = self
+            .command(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Read beside it, so that a full pipe does not hold it up.
+        let (stdout, stderr) = (drain(child.stdout.take().unwrap()), drain(child.stderr.take().unwrap()));
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if Instant::now() > deadline => {
+                    child.kill().unwrap();
+                    let said = String::from_utf8_lossy(&stderr.join().unwrap()).into_owned();
+                    panic!("attune {args:?} did not end within {} s:\n{said}", PATIENCE.as_secs());
+                }
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
+        };
+        Output { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
     }
 
     /// Runs a command that must succeed; gives its stdout.
@@ -103,6 +130,15 @@ impl Profile {
     pub fn address(&self, account: &str) -> String {
         self.ok(&["keys", "address", account]).trim().to_string()
     }
+}
+
+/// Reads a pipe to its end.
+fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut read = Vec::new();
+        pipe.read_to_end(&mut read).unwrap();
+        read
+    })
 }
 
 /// An amount in JSON.

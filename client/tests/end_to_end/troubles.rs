@@ -96,7 +96,7 @@ fn nobody_but_the_customer_cancels(network: &Network, orders: &Orders) {
         let stranger =
             Submitter::new(Chain::connect(&node).await.unwrap(), Account::dev("//Customer2").unwrap())
                 .unwrap();
-        stranger.submit(&calls::cancel_job(id), Wait::InBlock).await.unwrap_err()
+        stranger.submit(&calls::cancel_job(id), Wait::Finalized).await.unwrap_err()
     });
     assert!(matches!(refused, attune_chain_client::Error::Rejected(_)), "{refused}");
     let before = planck(&network.profile.json(&["balance", "//Customer"])["free"]);

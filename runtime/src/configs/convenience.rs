@@ -1,5 +1,6 @@
 //! Batches, proxies, multisigs, and the administrator.
 
+use super::emergency::{lists, Calls};
 use crate::{units::MILLI_ATT, Balance, Balances, OriginCaller, Runtime, RuntimeCall, RuntimeEvent, System};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{
@@ -36,6 +37,72 @@ impl pallet_utility::Config for Runtime {
     type WeightInfo = pallet_utility::weights::SubstrateWeight<Runtime>;
 }
 
+/// What a proxy may do that must not spend. A call that is new is not among them until somebody has thought about it.
+pub const NON_TRANSFER: &[Calls] = &[
+    ("System", Some(&["remark", "remark_with_event"])),
+    // What they wrap is filtered for itself, or is another account's.
+    ("Utility", None),
+    ("Multisig", None),
+    // The pallet gives nobody more rights than the proxy that asks has.
+    ("Proxy", None),
+    ("Session", None),
+    ("VoterList", None),
+    (
+        "JobEscrow",
+        // A provider's work; and what ends jobs and sponsorships, and brings money home.
+        Some(&[
+            "accept_job",
+            "place_bid",
+            "withdraw_bid",
+            "start_job",
+            "decline_job",
+            "cancel_job",
+            "enforce_deadline",
+            "claim_owed",
+            "prune_job",
+            "end_sponsorship",
+        ]),
+    ),
+    (
+        "ProofOfTraining",
+        Some(&[
+            "register_model",
+            "remove_model",
+            "commit_segment",
+            "submit_result",
+            "draw_audits",
+            "commit_verdict",
+            "open_trace",
+            "reveal_verdict",
+            "enforce_audit_deadline",
+            "remove_record",
+        ]),
+    ),
+    (
+        "ProviderStaking",
+        // Not `register`, `bond_more`, `delegate`, `redelegate`: stake can be slashed, and a slash compensates a customer. Not
+        // `set_operator`: who has that key works with the stake.
+        Some(&[
+            "set_profile",
+            "set_commission",
+            "unbond_self",
+            "undelegate",
+            "withdraw",
+            "claim_income",
+            "set_auto_compound",
+            "compound",
+            "exit",
+            "evict",
+            "deregister",
+            "apply_slash",
+            "claim_compensation",
+            "settle_lien",
+            "chill",
+            "unchill",
+        ]),
+    ),
+];
+
 /// What a proxy may do for its principal.
 #[derive(
     Clone,
@@ -56,8 +123,8 @@ pub enum ProxyType {
     /// Everything.
     #[default]
     Any,
-    /// Everything that cannot move the principal's free balance into somebody else's hands: no transfer, no
-    /// order of a job, no delegation.
+    /// [`NON_TRANSFER`]: what cannot bring the principal's free balance into somebody else's hands. No transfer, no order
+    /// of a job, no sponsorship, no stake that could be slashed.
     NonTransfer,
     /// What a provider's worker does: accept and start jobs, commit, submit, audit. For a principal that is an
     /// operator key.
@@ -68,13 +135,7 @@ impl InstanceFilter<RuntimeCall> for ProxyType {
     fn filter(&self, call: &RuntimeCall) -> bool {
         match self {
             ProxyType::Any => true,
-            ProxyType::NonTransfer => !matches!(
-                call,
-                RuntimeCall::Balances(_)
-                    | RuntimeCall::Sudo(_)
-                    | RuntimeCall::JobEscrow(pallet_job_escrow::Call::create_job { .. })
-                    | RuntimeCall::ProviderStaking(pallet_provider_staking::Call::delegate { .. })
-            ),
+            ProxyType::NonTransfer => lists(NON_TRANSFER, call),
             ProxyType::Work => matches!(
                 call,
                 RuntimeCall::JobEscrow(

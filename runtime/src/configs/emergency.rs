@@ -26,7 +26,7 @@ use pallet_tx_pause::RuntimeCallNameOf;
 pub type NotStopped = InsideBoth<SafeMode, TxPause>;
 
 /// A pallet and its calls by name; `None` stands for all of them.
-type Calls = (&'static str, Option<&'static [&'static str]>);
+pub type Calls = (&'static str, Option<&'static [&'static str]>);
 
 /// What safe mode does not stop. The pallet's own calls are never stopped.
 pub const GOES_ON: &[Calls] = &[
@@ -101,6 +101,12 @@ pub const NEVER_PAUSED: &[Calls] = &[
     ("Proxy", Some(&["proxy"])),
 ];
 
+/// True if `calls` names this call.
+pub(super) fn lists(calls: &[Calls], call: &RuntimeCall) -> bool {
+    let call = call.get_call_metadata();
+    names(calls, call.pallet_name.as_bytes(), call.function_name.as_bytes())
+}
+
 /// True if `calls` names the call `name` of `pallet`.
 fn names(calls: &[Calls], pallet: &[u8], name: &[u8]) -> bool {
     calls.iter().any(|(of, which)| {
@@ -114,8 +120,7 @@ pub struct GoesOn;
 
 impl Contains<RuntimeCall> for GoesOn {
     fn contains(call: &RuntimeCall) -> bool {
-        let call = call.get_call_metadata();
-        names(GOES_ON, call.pallet_name.as_bytes(), call.function_name.as_bytes())
+        lists(GOES_ON, call)
     }
 }
 

@@ -25,7 +25,7 @@ use std::{
 };
 
 /// One call of every kind, with whatever zeros decode to as its arguments, or a one and zeros.
-static EVERY_CALL: LazyLock<Vec<RuntimeCall>> = LazyLock::new(|| {
+pub(super) static EVERY_CALL: LazyLock<Vec<RuntimeCall>> = LazyLock::new(|| {
     let mut bytes = vec![0; 16_384];
     let mut calls = Vec::new();
     for (pallet, call) in (0..=u8::MAX).flat_map(|pallet| (0..=u8::MAX).map(move |call| (pallet, call))) {
@@ -39,7 +39,7 @@ static EVERY_CALL: LazyLock<Vec<RuntimeCall>> = LazyLock::new(|| {
 });
 
 /// Pallet and name.
-fn named(call: &RuntimeCall) -> (&'static str, &'static str) {
+pub(super) fn named(call: &RuntimeCall) -> (&'static str, &'static str) {
     let call = call.get_call_metadata();
     (call.pallet_name, call.function_name)
 }

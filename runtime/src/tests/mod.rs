@@ -9,6 +9,7 @@ mod genesis;
 mod heartbeats;
 mod jobs;
 mod metadata;
+mod proxies;
 mod randomness;
 mod timing;
 mod weights;

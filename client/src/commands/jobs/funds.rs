@@ -56,12 +56,8 @@ struct Claimed {
 pub(super) async fn cancel(context: &Context, options: Cancel) -> Result<()> {
     let submitter = context.submitter(&options.signer).await?;
     let id = options.job;
-    let read = |view: View| async move {
-        let job = view.job(id).await?.with_context(|| unknown(id))?;
-        let free = view.balance(&job.funder).await?.free;
-        Ok((job, free))
-    };
-    let (job, before) = at_best(submitter.chain(), read).await?;
+    let read = |view: View| async move { view.job(id).await?.with_context(|| unknown(id)) };
+    let job = at_best(submitter.chain(), read).await?;
     if job.customer != submitter.id() {
         bail!("job {} belongs to {}; only its customer can cancel it", job.id, account::show(&job.customer));
     }
@@ -69,8 +65,8 @@ pub(super) async fn cancel(context: &Context, options: Cancel) -> Result<()> {
         bail!("not cancelled");
     }
     submit(context.progress, &submitter, &calls::cancel_job(id)).await?;
-    let (job, after) = at_best(submitter.chain(), read).await?;
-    context.output.print(&job, || cancelled(&job, after.saturating_sub(before)))
+    let after = at_best(submitter.chain(), read).await?;
+    context.output.print(&after, || cancelled(&after, freed(&job, &after)))
 }
 
 /// What cancelling costs and when it is over, as a question.
@@ -102,6 +98,13 @@ fn cancel_question(job: &JobInfo) -> Result<String> {
             follow::sentence(job)
         ),
     })
+}
+
+/// What the job held and holds no more, but for what it paid meanwhile. The deposit is held until it is pruned.
+fn freed(before: &JobInfo, after: &JobInfo) -> Balance {
+    let held = |job: &JobInfo| job.escrow.saturating_add(job.audit_budget);
+    let paid = after.spent.saturating_sub(before.spent);
+    held(before).saturating_sub(held(after)).saturating_sub(paid)
 }
 
 fn cancelled(job: &JobInfo, freed: Balance) -> String {

@@ -164,7 +164,8 @@ impl NewRuntime {
         let agreed = calls::authorize_upgrade(blake2_256(&self.code));
         network.submitter("//Alice").submit(&agreed, Wait::Finalized).await.unwrap();
         let anyone = network.submitter("//Customer2");
-        anyone.submit(&calls::apply_upgrade(self.code.clone()), Wait::InBlock).await.unwrap();
+        // Not waited for: the events of its block are the old runtime's, and the block's state has the new one.
+        anyone.send(&calls::apply_upgrade(self.code.clone())).await.unwrap();
     }
 
     async fn check_storage_versions(&self, view: &View) {
@@ -255,7 +256,7 @@ impl JobsAtRest {
     async fn end(&self, network: &Network, customer: &Customer) {
         for (job, state) in &self.jobs {
             if !state.is_terminal() {
-                customer.submitter.submit(&calls::cancel_job(*job), Wait::InBlock).await.unwrap();
+                customer.submitter.submit(&calls::cancel_job(*job), Wait::Finalized).await.unwrap();
             }
         }
         until("the jobs to be cancelled", 60, || async {
