@@ -58,7 +58,7 @@ const STAKING: &[(&str, &str)] = &[
     ("LienOpen", "this stake came from another provider and still answers for it; wait until its lien ends, `attune stake show` shows when"),
     ("NoLien", "this delegation has no lien; there is nothing to settle"),
     ("NotAutoCompound", "this delegator has not allowed others to compound for it; only its own account may"),
-    ("IncomeTooLow", "the income is below what others may compound; wait for more, or compound by the delegator's own account"),
+    ("IncomeTooLow", "the income is less than the least delegation; wait for more, or claim it (`attune stake claim`)"),
     ("NotActive", "the provider is leaving and takes nothing new; choose another one"),
     ("AlreadyExiting", "the provider is leaving already; wait for the end of the unbonding, then withdraw"),
     ("NotExiting", "the provider is not leaving; only a leaving provider's pool can be cleared by others"),

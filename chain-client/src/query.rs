@@ -3,7 +3,11 @@
 //! Whatever a [`View`] gives belongs to the same block. Lists are read whole: the chain bounds them by deposits, and
 //! this form of the client is meant for thousands of entries, not for millions.
 
-use attune_primitives::{page::MAX_PAGE, proof::SegmentCommitment, BlockNumber, JobId, ModelId, RecordId};
+use attune_primitives::{
+    page::{Page, MAX_PAGE},
+    proof::SegmentCommitment,
+    BlockNumber, JobId, ModelId, RecordId,
+};
 use subxt::{client::OnlineClientAtBlockImpl, ext::scale_decode::DecodeAsType, view_functions::Payload};
 
 use crate::{
@@ -13,9 +17,9 @@ use crate::{
     error::{decode, request, Error, Result},
     events::{self, ChainEvent},
     types::{
-        AuditInfo, BalanceInfo, BidInfo, CommitmentInfo, Constants, DelegationInfo, DrawInfo, HoldInfo,
-        JobInfo, ModelInfo, PendingSlashInfo, PoolInfo, ProviderInfo, RecordInfo, ResultInfo,
-        SponsorshipInfo, StakesInfo, UnbondingInfo,
+        AuditInfo, BalanceInfo, BidInfo, CommitmentInfo, Constants, DelegationInfo, DrawInfo,
+        DueDelegationInfo, HoldInfo, JobInfo, ModelInfo, PendingSlashInfo, PoolInfo, ProviderInfo,
+        RecordInfo, ResultInfo, SponsorshipInfo, StakesInfo, UnbondingInfo,
     },
     AccountId, H256,
 };
@@ -253,6 +257,25 @@ impl View {
     pub async fn heartbeat_due(&self, provider: &AccountId) -> Result<Option<u32>> {
         let call = api::view_functions().provider_staking().heartbeat_due(*provider);
         self.view_function("whether a heartbeat is due", call).await
+    }
+
+    /// The delegations to a provider with something that anyone may push for nothing, from `from` on (the first if
+    /// `None`), at most `limit` of them. A page may be empty and not the last: the chain looks at a bounded number of
+    /// delegations for each.
+    pub async fn due_delegations(
+        &self,
+        provider: &AccountId,
+        from: Option<AccountId>,
+        limit: u32,
+    ) -> Result<Page<DueDelegationInfo, AccountId>> {
+        let call = api::view_functions().provider_staking().due_delegations(*provider, from, limit);
+        let page = self.view_function("what is due in a pool", call).await?;
+        let items = page.items.into_iter().map(|due| DueDelegationInfo {
+            delegator: due.delegator,
+            income: due.income,
+            lien: due.lien,
+        });
+        Ok(Page { items: items.collect(), next: page.next })
     }
 
     /// The stake behind a provider.

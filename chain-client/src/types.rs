@@ -242,6 +242,18 @@ pub struct LienInfo {
     pub until: BlockNumber,
 }
 
+/// A delegation with something that anyone may push, free of fees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DueDelegationInfo {
+    /// The delegator.
+    pub delegator: AccountId,
+    /// Income that somebody else's push turns into shares, in planck; 0 if that is not due.
+    #[serde(with = "json::balance")]
+    pub income: Balance,
+    /// True if its lien can be charged or ended.
+    pub lien: bool,
+}
+
 /// A slash that waits for its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct PendingSlashInfo {

@@ -31,7 +31,7 @@ pub enum Command {
     Claim(Of),
     /// Move stake to another provider without waiting; for a time it still answers for the old one
     Redelegate(Redelegate),
-    /// Turn income into more stake, now or by anyone from now on
+    /// Turn income into more stake, now or by itself from now on
     Compound(Compound),
     /// End or charge what moved stake still answers for at its old provider; anyone may
     SettleLien(SettleLien),
@@ -70,7 +70,7 @@ pub struct Compound {
     /// Compound for this delegator, which has set --auto on, in place of who signs
     #[arg(long, value_name = "ACCOUNT", conflicts_with = "auto")]
     delegator: Option<String>,
-    /// Compound nothing now; let anyone do it for you from now on, or nobody else
+    /// Compound nothing now; let it happen by itself from now on (the provider's worker does it, for nothing), or no more
     #[arg(long, value_enum)]
     auto: Option<Switch>,
     #[command(flatten)]
@@ -260,7 +260,7 @@ async fn compound(context: &Context, options: Compound) -> Result<()> {
     let (call, done) = match options.auto {
         Some(Switch::On) => (
             calls::set_auto_compound(provider, true),
-            format!("From now on anyone may turn your income from {name} into stake there."),
+            format!("From now on your income from {name} becomes stake there by itself: its worker, or anyone, sees to it."),
         ),
         Some(Switch::Off) => (
             calls::set_auto_compound(provider, false),

@@ -69,6 +69,10 @@ pub struct Board {
     pub heartbeats_answered: AtomicU64,
     /// Heartbeats that the provider was asked for and did not give, as the chain counts them.
     pub heartbeats_missed: AtomicU64,
+    /// Delegators' incomes turned into stake since the start.
+    pub incomes_compounded: AtomicU64,
+    /// Liens of delegators charged or ended since the start.
+    pub liens_settled: AtomicU64,
     /// Block since which the provider counts as absent; 0 while it counts as present.
     pub absent_since: AtomicU64,
 }
@@ -160,6 +164,12 @@ impl Board {
                 "Heartbeats not given when asked, as the chain counts them.",
                 &self.heartbeats_missed,
             ),
+            (
+                "incomes_compounded_total",
+                "Incomes of delegators turned into stake for them.",
+                &self.incomes_compounded,
+            ),
+            ("liens_settled_total", "Liens of delegators charged or ended.", &self.liens_settled),
         ];
         let mut text = String::new();
         for (name, help, value) in counters {

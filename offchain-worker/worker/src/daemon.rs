@@ -41,6 +41,7 @@ use crate::{
     jobdir::{replace_file, JobDir},
     losses::{self, Loss},
     reconcile::{reconcile, Duty},
+    upkeep::{PoolSearch, MAX_SERVED},
     view::{ChainView, Inputs, LocalJob, LocalView, Policy},
     work::Tools,
     RequestSigner,
@@ -77,6 +78,7 @@ struct State {
     rights: Rights,
     losses: BTreeMap<JobId, Loss>,
     absent_since: Option<BlockNumber>,
+    pool_search: PoolSearch,
     is_settled: bool,
     is_unregistered: bool,
     /// What was said last about the chain's runtime.
@@ -320,7 +322,7 @@ async fn round(
         Some(me) => ChainView::read(&finalized, &me, &known, constants).await?,
         None => None,
     };
-    let Some(view) = view else {
+    let Some(mut view) = view else {
         let mut state = shared.state();
         if !state.is_unregistered {
             state.is_unregistered = true;
@@ -328,6 +330,13 @@ async fn round(
         }
         return Ok(());
     };
+    let turn = shared.state().pool_search.turn(view.now, &under_way);
+    let mut searched = None;
+    if let Some(from) = turn {
+        let page = finalized.due_delegations(&view.me.account, from, MAX_SERVED).await?;
+        view.due = page.items;
+        searched = Some(page.next);
+    }
     greet(shared, &view);
     let local = look_at_disk(shared, &view, known, under_way);
     tell_losses(shared, &view, &local);
@@ -342,7 +351,12 @@ async fn round(
         shared.state().is_settled = is_settled;
     }
     shared.state().waits_for = None;
-    for duty in reconcile(&view, &local, &shared.policy) {
+    let duties = reconcile(&view, &local, &shared.policy);
+    let others_first = duties.iter().any(|duty| duty.takes_nonce() && !duty.is_for_delegator());
+    if let Some(next) = searched.filter(|_| is_settled && !others_first) {
+        shared.state().pool_search.go_on(view.now, next);
+    }
+    for duty in duties {
         // A heartbeat has no nonce: nothing that is on its way stands before it.
         if !is_settled && !matches!(duty, Duty::Heartbeat { .. }) {
             continue;

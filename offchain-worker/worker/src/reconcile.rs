@@ -157,6 +157,16 @@ pub enum Duty {
         /// Its number.
         slash: u64,
     },
+    /// Turn a delegator's income from this worker's provider into stake, as the delegator asked for.
+    Compound {
+        /// Whose income.
+        delegator: AccountId,
+    },
+    /// Charge, or end, the lien on a delegation to this worker's provider.
+    SettleLien {
+        /// Whose delegation.
+        delegator: AccountId,
+    },
     /// Delete all that is kept of a finished job but the adapter.
     Tidy {
         /// The job.
@@ -192,8 +202,31 @@ impl Duty {
             | Duty::PushAuditDeadline { job, .. }
             | Duty::Tidy { job }
             | Duty::Forget { job } => Some(job),
-            Duty::Heartbeat { .. } | Duty::ApplySlash { .. } => None,
+            Duty::Heartbeat { .. }
+            | Duty::ApplySlash { .. }
+            | Duty::Compound { .. }
+            | Duty::SettleLien { .. } => None,
         }
+    }
+
+    /// True if it is a transaction that others of the same key wait for.
+    pub fn takes_nonce(&self) -> bool {
+        !matches!(
+            self,
+            Duty::PrepareInputs { .. }
+                | Duty::Train { .. }
+                | Duty::Export { .. }
+                | Duty::Audit { .. }
+                | Duty::KeepCheckpoint { .. }
+                | Duty::Heartbeat { .. }
+                | Duty::Tidy { .. }
+                | Duty::Forget { .. }
+        )
+    }
+
+    /// True if it is a push for a delegator of this worker's provider.
+    pub fn is_for_delegator(&self) -> bool {
+        matches!(self, Duty::Compound { .. } | Duty::SettleLien { .. })
     }
 }
 
@@ -233,9 +266,12 @@ pub fn reconcile(chain: &ChainView, local: &LocalView, policy: &Policy) -> Vec<D
     }
     duties.extend(upkeep::slashes(chain, policy));
     duties.extend(local.jobs.iter().filter_map(|(job, mine)| clean_up(chain, *job, mine)));
-    duties.retain(|duty| {
+    let is_open = |duty: &Duty| {
         !local.under_way.contains(duty) && local.not_before.get(duty).is_none_or(|block| *block <= chain.now)
-    });
+    };
+    duties.retain(is_open);
+    let for_delegators = upkeep::own_pool(chain, local, &duties);
+    duties.extend(for_delegators.into_iter().filter(is_open));
     duties
 }
 

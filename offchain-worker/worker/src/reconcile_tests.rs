@@ -119,6 +119,7 @@ pub(crate) fn chain(view: JobView) -> ChainView {
         }],
         randomness_from: None,
         slashes: Vec::new(),
+        due: Vec::new(),
         heartbeat_due: None,
         constants: Constants {
             finality_margin: 4,

@@ -5,6 +5,12 @@
 //! Each has a place in an order that is another for every such thing ([`place`]), and waits as many blocks for each of
 //! those before it as a transaction takes to get final; then it looks at the finalized state again, where the thing is
 //! gone if somebody before it did it.
+//!
+//! What is due to the delegators of its own provider no other worker pushes: income that they want compounded, and liens.
+//! It is free of fees like all of this, and can wait, so it is sent only when nothing else is, a few at a time
+//! ([`PoolSearch`], [`own_pool`]).
+
+use std::collections::BTreeSet;
 
 use attune_chain_client::{
     primitives::{hashing::blake2_256_parts, BlockNumber},
@@ -14,11 +20,16 @@ use attune_chain_client::{
 
 use crate::{
     reconcile::Duty,
-    view::{ChainView, Policy},
+    view::{ChainView, LocalView, Policy},
 };
 
 /// Blocks from a transaction's sending to its finality, with some to spare: what each place in the order costs.
 const TURN_BLOCKS: BlockNumber = 4;
+/// Blocks from one look at the own pool to the next.
+const SEARCH_BLOCKS: BlockNumber = 20;
+/// Most delegators that are served at a time. If every worker of 256 had so much to do at once, it would take about a
+/// seventh of the blocks; a thousand delegators have their turn within nine hours of six-second blocks.
+pub const MAX_SERVED: u32 = 4;
 /// The last place: those behind it wait no longer. That many workers that are all away are a network that stands still.
 const LAST_PLACE: BlockNumber = 16;
 
@@ -38,6 +49,46 @@ pub fn slashes(chain: &ChainView, policy: &Policy) -> Vec<Duty> {
     due.map(|slash| Duty::ApplySlash { provider: slash.provider, slash: slash.slash }).collect()
 }
 
+/// Where the search through the own provider's delegations stands. Nothing is lost when it is forgotten: it begins at the
+/// front again, where what was done is not due any more.
+#[derive(Debug, Default)]
+pub struct PoolSearch {
+    /// The delegator at which it goes on; the first if `None`.
+    from: Option<AccountId>,
+    /// First block at which it does.
+    not_before: BlockNumber,
+}
+
+impl PoolSearch {
+    /// Where to look now; `None` if it is not time, or something is on its way that others wait for.
+    pub fn turn(&self, now: BlockNumber, under_way: &BTreeSet<Duty>) -> Option<Option<AccountId>> {
+        let is_quiet = !under_way.iter().any(Duty::takes_nonce);
+        (is_quiet && now >= self.not_before).then_some(self.from)
+    }
+
+    /// What was found from [`PoolSearch::turn`] on was pushed, or there was nothing: goes on at `next` later. Without this,
+    /// the search looks at the same place again.
+    pub fn go_on(&mut self, now: BlockNumber, next: Option<AccountId>) {
+        *self = Self { from: next, not_before: now.saturating_add(SEARCH_BLOCKS) };
+    }
+}
+
+/// What is due to delegators of this worker's provider, if nothing else is to be sent: a free transaction has the least
+/// priority, and where blocks are full those of the same key that come after it would wait with it.
+pub fn own_pool(chain: &ChainView, local: &LocalView, duties: &[Duty]) -> Vec<Duty> {
+    if local.under_way.iter().chain(duties).any(Duty::takes_nonce) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for due in &chain.due {
+        let delegator = due.delegator;
+        // First the income: settling a lien pays it out.
+        found.extend((due.income > 0).then_some(Duty::Compound { delegator }));
+        found.extend(due.lien.then_some(Duty::SettleLien { delegator }));
+    }
+    found
+}
+
 /// This worker's place among those who can apply a slash, from 0.
 fn place(chain: &ChainView, slash: &PendingSlashInfo) -> BlockNumber {
     let key = |account: &AccountId| {
@@ -54,14 +105,11 @@ fn place(chain: &ChainView, slash: &PendingSlashInfo) -> BlockNumber {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        reconcile::{
-            reconcile,
-            tests::{chain, job, policy, provider},
-        },
-        view::LocalView,
+    use crate::reconcile::{
+        reconcile,
+        tests::{chain, job, policy, provider, JOB},
     };
-    use attune_chain_client::primitives::machine::JobState;
+    use attune_chain_client::{primitives::machine::JobState, types::DueDelegationInfo};
 
     use attune_chain_client::AccountId as AttuneAccount;
 
@@ -134,6 +182,87 @@ mod tests {
         assert!(!reconcile(&asked, &refused, &policy()).contains(&beat), "a little later");
         asked.now += 1;
         assert!(reconcile(&asked, &refused, &policy()).contains(&beat), "tried again");
+    }
+
+    /// A chain without jobs, in whose own pool something is due to these delegators.
+    fn with_due(due: &[(u8, u128, bool)]) -> ChainView {
+        let mut chain = with_slash(BlockNumber::MAX, 1, 2);
+        let info = |(number, income, lien)| DueDelegationInfo { delegator: account(number), income, lien };
+        chain.due = due.iter().copied().map(info).collect();
+        chain
+    }
+
+    fn compound(delegator: u8) -> Duty {
+        Duty::Compound { delegator: account(delegator) }
+    }
+
+    fn settle(delegator: u8) -> Duty {
+        Duty::SettleLien { delegator: account(delegator) }
+    }
+
+    #[test]
+    fn what_is_due_to_delegators_is_pushed_and_income_before_the_lien_that_pays_it_out() {
+        let chain = with_due(&[(5, 7, false), (6, 0, true), (7, 9, true)]);
+        assert_eq!(duties(&chain), [compound(5), settle(6), compound(7), settle(7)]);
+        assert_eq!(duties(&with_due(&[])), []);
+    }
+
+    #[test]
+    fn delegators_wait_while_anything_else_is_to_be_sent_or_on_its_way() {
+        let mut chain = with_due(&[(5, 7, false)]);
+        chain.slashes[0].apply_at = 0;
+        assert_eq!(duties(&chain), [APPLY]);
+        let sent = |duty| LocalView { under_way: [duty].into(), ..LocalView::default() };
+        assert_eq!(reconcile(&chain, &sent(APPLY), &policy()), []);
+        chain.slashes.clear();
+        let commit = Duty::CommitSegment { job: 1, segment: 0 };
+        assert_eq!(reconcile(&chain, &sent(commit), &policy()), []);
+        assert_eq!(reconcile(&chain, &sent(compound(6)), &policy()), [], "nor two handfuls at a time");
+        // Training takes hours and no nonce, a heartbeat has none.
+        for beside in [Duty::Train { job: 1, segment: 0 }, Duty::Heartbeat { period: 3 }] {
+            assert_eq!(reconcile(&chain, &sent(beside), &policy()), [compound(5)]);
+        }
+        chain.heartbeat_due = Some(3);
+        assert_eq!(duties(&chain), [Duty::Heartbeat { period: 3 }, compound(5)]);
+    }
+
+    #[test]
+    fn jobs_come_before_delegators() {
+        let mut order = job(JobState::Open);
+        order.job.spec.provider = None;
+        let mut chain = chain(order);
+        assert_eq!(duties(&chain), [Duty::Accept { job: JOB }]);
+        chain.due = with_due(&[(5, 7, false)]).due;
+        assert_eq!(duties(&chain), [Duty::Accept { job: JOB }]);
+        // What has failed and waits for its next try keeps nobody waiting.
+        let failed = LocalView {
+            not_before: [(Duty::Accept { job: JOB }, chain.now + 1)].into(),
+            ..LocalView::default()
+        };
+        assert_eq!(reconcile(&chain, &failed, &policy()), [compound(5)]);
+    }
+
+    #[test]
+    fn a_push_for_a_delegator_that_failed_is_tried_again_later_and_keeps_no_other_waiting() {
+        let chain = with_due(&[(5, 7, false), (6, 7, false)]);
+        let failed = LocalView { not_before: [(compound(5), chain.now + 1)].into(), ..LocalView::default() };
+        assert_eq!(reconcile(&chain, &failed, &policy()), [compound(6)]);
+    }
+
+    #[test]
+    fn the_search_goes_round_in_steps_and_waits_for_what_is_on_its_way() {
+        let (nothing, next) = (BTreeSet::new(), Some(account(9)));
+        let mut search = PoolSearch::default();
+        assert_eq!(search.turn(0, &nothing), Some(None), "a worker that starts begins at the front");
+        assert_eq!(search.turn(1, &nothing), Some(None), "and stays there until it has pushed");
+        search.go_on(1, next);
+        assert_eq!(search.turn(SEARCH_BLOCKS, &nothing), None);
+        assert_eq!(search.turn(1 + SEARCH_BLOCKS, &nothing), Some(next));
+        assert_eq!(search.turn(100, &[compound(5)].into()), None);
+        assert_eq!(search.turn(100, &[Duty::CommitSegment { job: 1, segment: 0 }].into()), None);
+        assert_eq!(search.turn(100, &[Duty::Train { job: 1, segment: 0 }].into()), Some(next));
+        search.go_on(100, None);
+        assert_eq!(search.turn(100 + SEARCH_BLOCKS, &nothing), Some(None), "round and round");
     }
 
     #[test]

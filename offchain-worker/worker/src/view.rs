@@ -9,8 +9,8 @@ use attune_chain_client::{
         job::ArithmeticMode, machine::JobState, proof::SegmentCommitment, Balance, BlockNumber, JobId,
     },
     types::{
-        AuditInfo, BidInfo, Constants, DrawInfo, JobInfo, ModelInfo, PendingSlashInfo, ProviderInfo,
-        RecordInfo, ResultInfo,
+        AuditInfo, BidInfo, Constants, DrawInfo, DueDelegationInfo, JobInfo, ModelInfo, PendingSlashInfo,
+        ProviderInfo, RecordInfo, ResultInfo,
     },
     AccountId, Result, View,
 };
@@ -79,6 +79,9 @@ pub struct ChainView {
     pub models: Vec<ModelInfo>,
     /// Slashes that wait for their time: of [`MAX_SLASHED_POOLS`] pools at a time.
     pub slashes: Vec<PendingSlashInfo>,
+    /// Of the delegations to this worker's provider some with something to push; none at most blocks
+    /// ([`crate::upkeep::PoolSearch`]).
+    pub due: Vec<DueDelegationInfo>,
     /// The period in which this worker's provider is asked for a heartbeat and has not answered.
     pub heartbeat_due: Option<u32>,
     /// First block of the epoch that made the latest audit randomness.
@@ -123,6 +126,7 @@ impl ChainView {
             providers,
             jobs,
             slashes,
+            due: Vec::new(),
             heartbeat_due,
             records,
             models: view.models().await?,

@@ -1,9 +1,11 @@
 //! Whole jobs on a development node: an honest one in exact arithmetic with a worker that is killed in between, a
-//! cheat in class-exact arithmetic, and one that is trained while the chain is upgraded.
+//! cheat in class-exact arithmetic, and one that is trained while the chain is upgraded. And what workers do beside jobs.
 
 #[allow(unreachable_pub, reason = "a module of one test")]
 mod network;
+#[allow(unreachable_pub, reason = "what another module of this test uses")]
 mod upgrade;
+mod upkeep;
 
 use std::{ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 

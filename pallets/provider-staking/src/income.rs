@@ -127,18 +127,40 @@ impl<T: Config> Pallet<T> {
         provider: T::AccountId,
         who: T::AccountId,
     ) -> DispatchResult {
-        let mut delegation = Delegations::<T>::get(&provider, &who).ok_or(Error::<T>::NotADelegator)?;
+        let delegation = Delegations::<T>::get(&provider, &who).ok_or(Error::<T>::NotADelegator)?;
         ensure!(caller == who || delegation.auto_compound, Error::<T>::NotAutoCompound);
-        Self::ensure_takes_stake(&provider)?;
-        let mut pool = Self::pool(&provider)?;
-        let amount = Self::take_income(&mut pool, &mut delegation)?;
-        ensure!(amount >= T::MinDelegation::get(), Error::<T>::IncomeTooLow);
+        let Compounded { pool, delegation, amount, shares } = Self::compounded(&provider, delegation)?;
         T::Currency::hold(&HoldReason::Pool.into(), &Self::pool_account_of(&provider), amount)?;
-        let shares = Self::put_shares(&mut pool, &mut delegation, amount)?;
         Delegations::<T>::insert(&provider, &who, delegation);
         Pools::<T>::insert(&provider, pool);
         Self::tell_stake(&provider);
         Self::deposit_event(Event::IncomeCompounded { provider, delegator: who, amount, shares });
         Ok(())
     }
+
+    /// What a delegation and its pool are once its income is shares; writes nothing. The call and whoever asks whether it
+    /// is due find the same, so that a push that is free never fails.
+    pub(crate) fn compounded(
+        provider: &T::AccountId,
+        mut delegation: Delegation<T::AccountId>,
+    ) -> Result<Compounded<T::AccountId>, DispatchError> {
+        Self::ensure_takes_stake(provider)?;
+        let mut pool = Self::pool(provider)?;
+        let amount = Self::take_income(&mut pool, &mut delegation)?;
+        ensure!(amount >= T::MinDelegation::get(), Error::<T>::IncomeTooLow);
+        let shares = Self::put_shares(&mut pool, &mut delegation, amount)?;
+        Ok(Compounded { pool, delegation, amount, shares })
+    }
+}
+
+/// What [`Pallet::compounded`] finds.
+pub(crate) struct Compounded<AccountId> {
+    /// The pool with the income as stake.
+    pool: Pool,
+    /// The delegation with the shares.
+    delegation: Delegation<AccountId>,
+    /// The income, in planck.
+    pub(crate) amount: Balance,
+    /// The shares that it bought.
+    shares: u128,
 }

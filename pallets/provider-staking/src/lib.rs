@@ -22,7 +22,8 @@
 //!   commission is frozen for each job when the job is accepted.
 //! * Income of a job is first the provider's commission; the rest is shared by self-bond and delegations. The
 //!   provider's part goes to it at once, delegators claim theirs or turn it into shares ([`Call::compound`]), which a
-//!   delegator can leave to anyone. Whoever delegates later has no part in it. Shares of income are rounded down; the
+//!   delegator can leave to anyone: who does it pays nothing if the income is at least [`Config::AutoCompoundMin`], so the
+//!   providers' workers do. Whoever delegates later has no part in it. Shares of income are rounded down; the
 //!   dust stays on the pool account.
 //! * To leave, a delegator turns active shares into unbonding ones, and after [`Config::UnbondingBlocks`] withdraws
 //!   them. Unbonding stake earns nothing and is slashed like active stake. A withdrawal waits while what would be left
@@ -206,6 +207,11 @@ pub mod pallet {
         /// Least amount of a delegation, and least that may be left of one, in planck.
         #[pallet::constant]
         type MinDelegation: Get<Balance>;
+
+        /// Income from which on somebody else's [`Call::compound`] is free of fees, in planck; at least
+        /// [`Config::MinDelegation`], and many times what the call's fee is.
+        #[pallet::constant]
+        type AutoCompoundMin: Get<Balance>;
 
         /// Most registered providers.
         #[pallet::constant]
@@ -420,6 +426,10 @@ pub mod pallet {
             assert!(T::MaxProviders::get() > 0, "MaxProviders is 0: nobody could register");
             assert!(T::MinSelfBond::get() > 0, "MinSelfBond is 0: a provider without stake could work");
             assert!(T::MinDelegation::get() > 0, "MinDelegation is 0: entries would cost nothing");
+            assert!(
+                T::AutoCompoundMin::get() >= T::MinDelegation::get(),
+                "AutoCompoundMin is below MinDelegation: a free push could be refused"
+            );
             assert!(T::SlashDelay::get() > 0, "SlashDelay is 0: no slash could be cancelled");
             let until_slashed =
                 u64::from(T::ConvictionBlocks::get()).saturating_add(u64::from(T::SlashDelay::get()));
@@ -636,7 +646,8 @@ pub mod pallet {
             Self::do_settle_lien(provider, delegator)
         }
 
-        /// Lets anyone turn the caller's income from this provider into shares, or forbids it.
+        /// Lets anyone turn the caller's income from this provider into shares, or forbids it. Workers of the provider do
+        /// so as soon as it is free of fees.
         #[pallet::call_index(18)]
         #[pallet::weight(T::WeightInfo::set_auto_compound())]
         pub fn set_auto_compound(
@@ -649,9 +660,13 @@ pub mod pallet {
         }
 
         /// Turns a delegator's income, at least [`Config::MinDelegation`], into shares. The delegator may always call
-        /// it, others if the delegator allowed it.
+        /// it, others if the delegator allowed it: free of fees from [`Config::AutoCompoundMin`] on.
         #[pallet::call_index(19)]
         #[pallet::weight(T::WeightInfo::compound())]
+        #[pallet::feeless_if(|origin: &OriginFor<T>, provider: &T::AccountId, who: &T::AccountId| -> bool {
+            ensure_signed(origin.clone())
+                .is_ok_and(|caller| Pallet::<T>::is_compound_due(&caller, provider, who))
+        })]
         pub fn compound(
             origin: OriginFor<T>,
             provider: T::AccountId,
@@ -734,6 +749,17 @@ pub mod pallet {
         /// provider's own stake if `owner` is the provider. `None` if `provider` is no provider.
         pub fn unbonding_clock(provider: T::AccountId, owner: T::AccountId) -> Option<UnbondingClock> {
             Self::view_unbonding(&provider, &owner)
+        }
+
+        /// Delegations to a provider with something that anyone may push for nothing: income to compound, or a lien to
+        /// settle. Looks at no more than [`attune_primitives::page::MAX_LOOKUPS`] delegations, in the order of storage from
+        /// `from` on (the first if `None`), and finds at most `limit` and at most 50.
+        pub fn due_delegations(
+            provider: T::AccountId,
+            from: Option<T::AccountId>,
+            limit: u32,
+        ) -> Page<DueDelegation<T::AccountId>, T::AccountId> {
+            Self::view_due_delegations(&provider, from, limit)
         }
 
         /// The slashes of a provider that wait for their time, by number; at most [`MAX_PENDING_SLASHES`].

@@ -55,6 +55,7 @@ impl pallet_balances::Config for Test {
 pub(crate) const EXISTENTIAL: Balance = 10;
 pub(crate) const MIN_SELF_BOND: Balance = 1_000;
 pub(crate) const MIN_DELEGATION: Balance = 100;
+pub(crate) const AUTO_COMPOUND_MIN: Balance = 300;
 pub(crate) const DEPOSIT: Balance = 50;
 pub(crate) const UNBONDING_BLOCKS: u32 = 20;
 pub(crate) const CONVICTION_BLOCKS: u32 = 12;
@@ -139,6 +140,7 @@ impl Config for Test {
     type PalletId = StakingId;
     type MinSelfBond = ConstU128<MIN_SELF_BOND>;
     type MinDelegation = ConstU128<MIN_DELEGATION>;
+    type AutoCompoundMin = ConstU128<AUTO_COMPOUND_MIN>;
     type MaxProviders = RegistrySize;
     type UnbondingBlocks = ConstU32<UNBONDING_BLOCKS>;
     type ConvictionBlocks = ConvictionTime;

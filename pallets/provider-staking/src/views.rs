@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use attune_primitives::{
-    page::{page_size, Page},
+    page::{page_size, Page, MAX_LOOKUPS},
     provider::ProviderProfile,
     Balance, BlockNumber,
 };
@@ -127,6 +127,17 @@ pub struct LienInfo<AccountId> {
     pub pending_slashes: u32,
     /// True if its time is over and no slash is in its way: `settle_lien` ends it.
     pub can_end: bool,
+}
+
+/// A delegation with something that anyone may push for nothing. Amounts are in planck.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub struct DueDelegation<AccountId> {
+    /// The delegator.
+    pub delegator: AccountId,
+    /// Income that `compound` by somebody else turns into shares; 0 if that is not due.
+    pub income: Balance,
+    /// True if `settle_lien` charges the delegation or ends its lien.
+    pub lien: bool,
 }
 
 /// Stake on its way out, and when it is free. Amounts are in planck.
@@ -289,6 +300,36 @@ impl<T: Config> Pallet<T> {
             auto_compound: delegation.auto_compound,
             lien,
         })
+    }
+
+    pub(crate) fn view_due_delegations(
+        provider: &T::AccountId,
+        from: Option<T::AccountId>,
+        limit: u32,
+    ) -> Page<DueDelegation<T::AccountId>, T::AccountId> {
+        // A delegator that has left since the page before still has a place in the order of storage.
+        let first =
+            from.iter().filter_map(|from| Some((from.clone(), Delegations::<T>::get(provider, from)?)));
+        let rest = match &from {
+            Some(from) => {
+                let place = Delegations::<T>::hashed_key_for(provider, from);
+                Delegations::<T>::iter_prefix_from(provider, place)
+            }
+            None => Delegations::<T>::iter_prefix(provider),
+        };
+        let most = usize::try_from(MAX_LOOKUPS).unwrap_or(usize::MAX);
+        let mut items = Vec::new();
+        for (looked_at, (delegator, delegation)) in first.chain(rest).enumerate() {
+            if looked_at >= most || items.len() >= page_size(limit) {
+                return Page { items, next: Some(delegator) };
+            }
+            let lien = delegation.lien.is_some() && Self::is_lien_due(provider, &delegator);
+            let income = Self::due_income(provider, delegation).unwrap_or_default();
+            if income > 0 || lien {
+                items.push(DueDelegation { delegator, income, lien });
+            }
+        }
+        Page { items, next: None }
     }
 
     pub(crate) fn view_unbonding(provider: &T::AccountId, owner: &T::AccountId) -> Option<UnbondingClock> {

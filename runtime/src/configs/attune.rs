@@ -23,6 +23,9 @@ parameter_types! {
     pub const MinSelfBond: Balance = 100 * ATT;
     /// Keeps pools free of entries that are not worth their storage.
     pub const MinDelegation: Balance = ATT;
+    /// A free push is worth this much: about a thousand fees, and what a token holder could delegate as well. There are no
+    /// more free pushes than that go into what delegators earn.
+    pub const AutoCompoundMin: Balance = ATT;
     /// A profile is the largest thing that a provider stores.
     pub const ProviderDeposit: Balance = 10 * ATT;
     /// What delegators can lose by one offence. Enough that they choose whom they trust, and little enough that a
@@ -71,6 +74,7 @@ type HeartbeatOneIn = ConstU32<6>;
 impl pallet_provider_staking::Config for Runtime {
     type AbsenceLock = AbsenceLock;
     type AbsenceRewardCut = AbsenceRewardCut;
+    type AutoCompoundMin = AutoCompoundMin;
     #[cfg(feature = "runtime-benchmarks")]
     type BenchmarkHelper = crate::benchmarks::Neighbours;
     type CommissionRiseDelay = CommissionRiseDelay;

@@ -6,9 +6,12 @@ use super::{
     send, validate,
 };
 use crate::{
-    configs::money::ExistentialDeposit, units::ATT, AccountId, Balance, Balances, JobEscrow, ProviderStaking,
-    Runtime, RuntimeCall, RuntimeOrigin, System, TxPause,
+    configs::{attune::AutoCompoundMin, money::ExistentialDeposit},
+    units::ATT,
+    AccountId, Balance, Balances, JobEscrow, ProviderStaking, Runtime, RuntimeCall, RuntimeOrigin, System,
+    TxPause,
 };
+use attune_primitives::traits::Providers as _;
 use frame_support::{
     assert_noop, assert_ok,
     traits::{fungible::Mutate, tokens::Preservation},
@@ -16,8 +19,8 @@ use frame_support::{
 };
 use pallet_job_escrow::{Call as EscrowCall, Error as EscrowError, Jobs};
 use pallet_proof_of_training::{Audits, Call as ProofCall};
-use pallet_provider_staking::{Call as StakingCall, Delegations, PendingSlashes};
-use sp_runtime::transaction_validity::InvalidTransaction;
+use pallet_provider_staking::{Call as StakingCall, Delegations, PendingSlashes, Pools};
+use sp_runtime::{transaction_validity::InvalidTransaction, Permill};
 
 /// Somebody who has no part in anything.
 fn stranger() -> AccountId {
@@ -265,6 +268,74 @@ fn a_lien_that_is_over_is_ended_for_nothing() {
         charged(settle.clone());
         System::set_block_number(until);
         pushed_for_nothing_once(settle);
+    });
+}
+
+/// Bob delegates as much as the first provider has, and `income` comes for him. Gives the push that compounds it.
+fn income_for_bob(income: Balance) -> RuntimeCall {
+    let (provider, delegator) = (account("//Provider1"), account("//Bob"));
+    let stake = ProviderStaking::stake_of(&provider);
+    assert_ok!(ProviderStaking::delegate(signed("//Bob"), provider.clone(), stake));
+    more_for_bob(income);
+    StakingCall::compound { provider, delegator }.into()
+}
+
+fn more_for_bob(income: Balance) {
+    let (provider, delegator) = (account("//Provider1"), account("//Bob"));
+    let before = ProviderStaking::pending_income(&provider, &delegator);
+    let delegation = Delegations::<Runtime>::get(&provider, &delegator).expect("Bob delegates");
+    let pool = Pools::<Runtime>::get(&provider).expect("it is registered");
+    let own = pool.active.worth(delegation.shares).expect("there are so many");
+    let amount = income * pool.stake().expect("it is small") / own;
+    assert_ok!(Balances::mint_into(&ProviderStaking::pool_account(&provider), amount));
+    assert_ok!(ProviderStaking::note_income(&provider, amount, Permill::zero()));
+    assert_eq!(ProviderStaking::pending_income(&provider, &delegator) - before, income);
+}
+
+#[test]
+fn income_is_compounded_for_nothing_for_who_asked_for_it() {
+    chain("development").execute_with(|| {
+        set_up();
+        let push = income_for_bob(AutoCompoundMin::get());
+        charged(push.clone());
+        assert_ok!(ProviderStaking::set_auto_compound(signed("//Bob"), account("//Provider1"), true));
+        pushed_for_nothing_once(push);
+    });
+}
+
+#[test]
+fn dust_is_not_compounded_for_nothing() {
+    chain("development").execute_with(|| {
+        set_up();
+        let push = income_for_bob(AutoCompoundMin::get() - 1);
+        assert_ok!(ProviderStaking::set_auto_compound(signed("//Bob"), account("//Provider1"), true));
+        charged(push.clone());
+        more_for_bob(1);
+        pushed_for_nothing_once(push);
+    });
+}
+
+#[test]
+fn who_compounds_for_itself_pays() {
+    chain("development").execute_with(|| {
+        set_up();
+        let push = income_for_bob(2 * AutoCompoundMin::get());
+        assert_ok!(ProviderStaking::set_auto_compound(signed("//Bob"), account("//Provider1"), true));
+        assert!(is_free(&push));
+        let (outcome, fee) = send(&account("//Bob"), push).expect("it is valid");
+        assert_eq!(outcome, Ok(()));
+        assert!(fee > 0);
+    });
+}
+
+#[test]
+fn what_a_free_compounding_moves_is_worth_hundreds_of_fees() {
+    chain("development").execute_with(|| {
+        set_up();
+        let push = income_for_bob(2 * AutoCompoundMin::get());
+        let (outcome, fee) = send(&account("//Bob"), push).expect("it is valid");
+        assert_eq!(outcome, Ok(()));
+        assert!(AutoCompoundMin::get() >= 500 * fee, "the fee is {fee}");
     });
 }
 

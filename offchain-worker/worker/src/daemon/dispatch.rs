@@ -79,6 +79,11 @@ fn finish_transaction(shared: &Shared, duty: Duty, result: attune_chain_client::
             board.transactions_finalized.fetch_add(1, Ordering::Relaxed);
             state.failures.remove(&duty);
             state.not_before.remove(&duty);
+            match duty {
+                Duty::Compound { .. } => board.incomes_compounded.fetch_add(1, Ordering::Relaxed),
+                Duty::SettleLien { .. } => board.liens_settled.fetch_add(1, Ordering::Relaxed),
+                _ => 0,
+            };
             tracing::info!(?duty, "finalized");
         }
         Err(error) => {
@@ -164,6 +169,8 @@ fn call_of(shared: &Shared, view: &ChainView, local: &LocalView, duty: Duty) -> 
         Duty::PushDeadline { job, .. } => calls::enforce_deadline(job),
         Duty::PushAuditDeadline { job, segment, .. } => calls::enforce_audit_deadline(job, segment),
         Duty::ApplySlash { provider, slash } => calls::apply_slash(provider, slash),
+        Duty::Compound { delegator } => calls::compound(view.me.account, delegator),
+        Duty::SettleLien { delegator } => calls::settle_lien(view.me.account, delegator),
         Duty::PrepareInputs { .. }
         | Duty::Train { .. }
         | Duty::Export { .. }

@@ -117,7 +117,7 @@ fn previous_network(dir: &Path) -> std::path::PathBuf {
 }
 
 /// What the node exports of the chain `local`.
-fn export(dir: &Path, more: &[&str]) -> Value {
+pub fn export(dir: &Path, more: &[&str]) -> Value {
     let path = dir.join("exported.json");
     let output = Command::new(node_binary())
         .args(["export-chain-spec", "--chain", "local", "--output"])

@@ -3,6 +3,7 @@
 mod absence;
 mod adversarial;
 mod commission;
+mod compounding;
 mod heartbeats;
 mod invariants;
 mod ledger;
