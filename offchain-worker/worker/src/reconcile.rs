@@ -504,5 +504,4 @@ fn push_deadlines(
 }
 
 #[cfg(test)]
-#[path = "reconcile_tests.rs"]
 pub(crate) mod tests;
