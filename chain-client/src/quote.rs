@@ -59,49 +59,18 @@ pub fn bond(spec: &Spec, first: u32, price: Balance, constants: &Constants) -> O
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use attune_primitives::{job::*, provider::Hardware, H256};
+    use attune_primitives::{job::Milestone, provider::Hardware, testing};
 
     /// A small valid specification.
     pub(crate) fn spec() -> Spec {
-        JobSpec {
-            model: 0,
-            data: DataSpec {
-                root: H256::repeat_byte(1),
-                bytes: 1,
-                tokens: 1_000,
-                rows: 10,
-                held_out_rows: 2,
-                sequence_length: 100,
-            },
-            method: Method::Lora { rank: 8, alpha: 16, rank_stabilised: false },
-            hyper: HyperParameters {
-                learning_rate_nano: 1_000_000,
-                schedule: Schedule::Cosine,
-                warmup_steps: 1,
-                micro_batch_rows: 2,
-                gradient_accumulation: 3,
-                max_gradient_norm_micro: 1_000_000,
-                weight_decay_micro: 0,
-                beta1_micro: 900_000,
-                beta2_micro: 999_000,
-                epsilon_pico: 10_000,
-            },
-            mode: ArithmeticMode::Exact { version: 1, base: BaseFormat::W8 },
-            engine_version: 1,
-            seed: 7,
-            steps_per_segment: 5,
-            milestones: vec![Milestone { segments: 4, share: attune_primitives_share() }].try_into().unwrap(),
-            assurance: Assurance { samples: 1, auditors: 1 },
-            theme: Default::default(),
-            max_price: 1,
-            audit_fee: 1,
-            timing: JobTiming { bidding_blocks: 0, open_blocks: 1, start_blocks: 1, milestone_blocks: 1 },
-            provider: None,
-        }
+        let mut spec: Spec = testing::job_spec([Milestone { segments: 4, share: whole() }]);
+        (spec.data.sequence_length, spec.steps_per_segment) = (100, 5);
+        (spec.hyper.micro_batch_rows, spec.hyper.gradient_accumulation) = (2, 3);
+        spec
     }
 
     /// The whole price, without a dependency on the arithmetic crate: its encoding is that of a `u32`.
-    fn attune_primitives_share<T: codec::Decode>() -> T {
+    fn whole<T: codec::Decode>() -> T {
         T::decode(&mut &codec::Encode::encode(&1_000_000u32)[..]).unwrap()
     }
 

@@ -3,16 +3,21 @@
 //! Every type here has a JSON form (`serde::Serialize`) for `--output json`: balances are decimal strings in planck,
 //! hashes are `0x` hex, accounts are SS58, real-valued settings keep the integer unit that their name states.
 
+mod job;
+mod proof;
+
 use attune_primitives::{
     job::JobSpec,
-    machine::JobState,
-    proof::{AuditEntry, SegmentCommitment, TrainingRecord, Tranche, Verdict},
-    provider::{Hardware, ProviderProfile},
+    proof::{AuditEntry, TrainingRecord, Tranche},
+    provider::ProviderProfile,
     Balance, BlockNumber, JobId, ModelId,
 };
 use serde::Serialize;
 
 use crate::{json, AccountId, H256};
+
+pub use job::{AssignmentInfo, BidInfo, JobInfo, SponsorshipInfo};
+pub use proof::{AuditInfo, AuditStage, CommitmentInfo, DrawInfo, RecordInfo, ResultInfo, SlotInfo};
 
 /// A job as the customer ordered it, with our account type.
 pub type Spec = JobSpec<AccountId>;
@@ -22,93 +27,6 @@ pub type RecordedAudit = AuditEntry<AccountId>;
 pub type PaidTranche = Tranche<AccountId>;
 /// A training record, with our account type.
 pub type Record = TrainingRecord<AccountId>;
-
-/// What was frozen when a provider accepted a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AssignmentInfo {
-    /// Who trains.
-    pub provider: AccountId,
-    /// The first milestone that is the provider's to train; 0 unless it goes on where another one ended.
-    pub first_milestone: u32,
-    /// What the customer pays if every milestone from that one on is verified, in planck.
-    #[serde(with = "json::balance")]
-    pub price: Balance,
-    /// The provider's commission, in millionths.
-    pub commission_ppm: u32,
-    /// The provider's machine.
-    #[serde(with = "json::hardware")]
-    pub hardware: Hardware,
-    /// The provider's price of a GPU hour, in planck.
-    #[serde(with = "json::balance")]
-    pub price_per_gpu_hour: Balance,
-    /// The provider's bond for this job, in planck.
-    #[serde(with = "json::balance")]
-    pub bond: Balance,
-    /// Block of the assignment.
-    pub assigned_at: BlockNumber,
-    /// Unix time of the start, in milliseconds; `None` before it.
-    pub started_at: Option<u64>,
-}
-
-/// A job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct JobInfo {
-    /// Its id.
-    pub id: JobId,
-    /// Who ordered.
-    pub customer: AccountId,
-    /// Who pays: the customer or its sponsor.
-    pub funder: AccountId,
-    /// What was ordered.
-    #[serde(with = "json::spec")]
-    pub spec: Spec,
-    /// Where it stands.
-    #[serde(with = "json::state")]
-    pub state: JobState,
-    /// Last block of the state in which the parties may act.
-    pub deadline: BlockNumber,
-    /// The assignment, from `Assigned` on.
-    pub assignment: Option<AssignmentInfo>,
-    /// What is still held for training, in planck: the most that a provider may ask while the job waits for one.
-    #[serde(with = "json::balance")]
-    pub escrow: Balance,
-    /// What is still held for audits, in planck.
-    #[serde(with = "json::balance")]
-    pub audit_budget: Balance,
-    /// Paid, or owed, to the provider and to auditors so far, in planck.
-    #[serde(with = "json::balance")]
-    pub spent: Balance,
-    /// The customer's deposit, in planck.
-    #[serde(with = "json::balance")]
-    pub deposit: Balance,
-    /// Milestones that are verified and paid; they follow in order.
-    pub milestones_paid: u32,
-    /// How often the job was handed over to another provider.
-    pub handovers: u32,
-    /// Providers that had the job and may not take it again.
-    pub excluded: Vec<AccountId>,
-    /// What providers who had the job before trained and were paid for.
-    #[serde(with = "json::tranches")]
-    pub tranches: Vec<PaidTranche>,
-    /// Milestones whose segments are all committed.
-    pub milestones_committed: u32,
-    /// Unix time of the request, in milliseconds.
-    pub requested_at: u64,
-    /// Block at which it ended.
-    pub closed_at: Option<BlockNumber>,
-}
-
-impl JobInfo {
-    /// True if milestone `index` is verified and paid.
-    pub fn is_paid(&self, index: u32) -> bool {
-        index < self.milestones_paid
-    }
-
-    /// The first milestone of the present attempt, or of the one that is to come.
-    pub fn first_milestone(&self) -> u32 {
-        self.assignment.as_ref().map_or(self.milestones_paid, |assignment| assignment.first_milestone)
-    }
-}
 
 /// What a provider has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -270,36 +188,6 @@ pub struct PendingSlashInfo {
     pub apply_at: BlockNumber,
 }
 
-/// How much a sponsor pays for the jobs of a customer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct SponsorshipInfo {
-    /// Who pays.
-    pub sponsor: AccountId,
-    /// For whom.
-    pub customer: AccountId,
-    /// The most that all jobs together may hold and spend, in planck.
-    #[serde(with = "json::balance")]
-    pub limit: Balance,
-    /// What they hold and have spent, in planck.
-    #[serde(with = "json::balance")]
-    pub used: Balance,
-    /// The most that one job may hold, in planck.
-    #[serde(with = "json::balance")]
-    pub per_job: Balance,
-    /// Last block on which a job may be created.
-    pub expires_at: BlockNumber,
-}
-
-/// A provider's bid for a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct BidInfo {
-    /// Who bids.
-    pub provider: AccountId,
-    /// What it asks, in planck.
-    #[serde(with = "json::balance")]
-    pub price: Balance,
-}
-
 /// Stake of one account on its way out of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct UnbondingInfo {
@@ -371,115 +259,6 @@ pub struct NewModel {
     pub tokenizer: H256,
     /// Licence of the weights, as an SPDX expression where there is one (at most 64 bytes).
     pub licence: String,
-}
-
-/// Where an audit stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AuditStage {
-    /// The auditors re-execute and commit to what they found.
-    Committing,
-    /// The provider opens its trace.
-    Opening,
-    /// The auditors who committed reveal.
-    Revealing,
-    /// The provider's segment stands.
-    Passed,
-}
-
-/// One auditor's place in an audit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct SlotInfo {
-    /// The provider that was drawn.
-    pub auditor: AccountId,
-    /// Its commitment to what it found.
-    #[serde(with = "json::option_hash")]
-    pub commitment: Option<H256>,
-    /// What it revealed.
-    #[serde(with = "json::verdict")]
-    pub verdict: Option<Verdict>,
-    /// Drawn for the committee, not for the first round.
-    pub in_committee: bool,
-    /// Did not answer in time.
-    pub missed: bool,
-}
-
-/// The audit of one drawn segment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AuditInfo {
-    /// The job.
-    pub job: JobId,
-    /// The segment that is re-executed.
-    pub segment: u32,
-    /// The milestone that it belongs to.
-    pub milestone: u32,
-    /// Where it stands.
-    pub stage: AuditStage,
-    /// True once a committee decides.
-    pub committee: bool,
-    /// Last block of the stage.
-    pub deadline: BlockNumber,
-    /// How often auditors were drawn anew because none answered.
-    pub redraws: u32,
-    /// The provider's opened trace with its reported metrics folded in.
-    #[serde(with = "json::option_hash")]
-    pub trace: Option<H256>,
-    /// Everyone drawn so far.
-    pub slots: Vec<SlotInfo>,
-}
-
-impl AuditInfo {
-    /// The slots that the current round waits for.
-    pub fn waiting(&self) -> impl Iterator<Item = &SlotInfo> {
-        self.slots.iter().filter(|slot| slot.in_committee == self.committee && !slot.missed)
-    }
-
-    /// An auditor's slot.
-    pub fn slot(&self, auditor: &AccountId) -> Option<&SlotInfo> {
-        self.slots.iter().find(|slot| slot.auditor == *auditor)
-    }
-}
-
-/// What was drawn of one milestone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DrawInfo {
-    /// The milestone.
-    pub milestone: u32,
-    /// Block of the draw.
-    pub drawn_at: BlockNumber,
-    /// The drawn segments.
-    pub segments: Vec<u32>,
-}
-
-/// The submitted result of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct ResultInfo {
-    /// Content address (BLAKE3 of the manifest) of the adapter.
-    #[serde(with = "json::hash")]
-    pub adapter: H256,
-    /// Size of the adapter, in bytes.
-    pub adapter_bytes: u64,
-    /// Unix time of the submission, in milliseconds.
-    pub submitted_at: u64,
-}
-
-/// A committed segment with its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct CommitmentInfo {
-    /// The segment.
-    pub segment: u32,
-    /// What the provider committed to.
-    #[serde(with = "json::commitment")]
-    pub commitment: SegmentCommitment,
-}
-
-/// A training record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct RecordInfo {
-    /// The record.
-    #[serde(with = "json::record")]
-    pub record: Record,
 }
 
 /// An account's money, in planck.

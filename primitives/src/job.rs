@@ -361,6 +361,7 @@ impl<AccountId> JobSpec<AccountId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing;
     use alloc::{vec, vec::Vec};
 
     fn milestones(parts: &[(u32, u32)]) -> BoundedVec<Milestone, ConstU32<MAX_MILESTONES>> {
@@ -373,39 +374,8 @@ mod tests {
 
     fn spec() -> JobSpec<u64> {
         JobSpec {
-            model: 0,
-            data: DataSpec {
-                root: H256::zero(),
-                bytes: 1,
-                tokens: 1,
-                rows: 1,
-                held_out_rows: 0,
-                sequence_length: 1,
-            },
-            method: Method::Lora { rank: 1, alpha: 1, rank_stabilised: false },
-            hyper: HyperParameters {
-                learning_rate_nano: 1,
-                schedule: Schedule::Cosine,
-                warmup_steps: 0,
-                micro_batch_rows: 1,
-                gradient_accumulation: 1,
-                max_gradient_norm_micro: 0,
-                weight_decay_micro: 0,
-                beta1_micro: 0,
-                beta2_micro: 0,
-                epsilon_pico: 1,
-            },
-            mode: ArithmeticMode::ClassExact { class: BoundedVec::truncate_from(vec![b'c']) },
-            engine_version: 1,
-            seed: 0,
-            steps_per_segment: 1,
-            milestones: milestones(&[(2, 400_000), (3, 600_000)]),
             assurance: Assurance { samples: 2, auditors: 2 },
-            theme: BoundedVec::default(),
-            max_price: 1,
-            audit_fee: 0,
-            timing: JobTiming { bidding_blocks: 0, open_blocks: 1, start_blocks: 1, milestone_blocks: 1 },
-            provider: None,
+            ..testing::job_spec(milestones(&[(2, 400_000), (3, 600_000)]))
         }
     }
 

@@ -540,5 +540,4 @@ fn push_deadlines(
 }
 
 #[cfg(test)]
-#[path = "reconcile_tests.rs"]
 pub(crate) mod tests;

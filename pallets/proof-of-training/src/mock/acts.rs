@@ -1,13 +1,10 @@
 //! What the parties of a test do, in as few words as possible.
 
 use attune_primitives::{
-    job::{
-        ArithmeticMode, Assurance, DataSpec, ExecutionClass, HyperParameters, JobSpec, JobTiming, Method,
-        Milestone, Schedule,
-    },
+    job::{ArithmeticMode, Assurance, ExecutionClass, JobSpec, Milestone},
     proof::{SegmentCommitment, SegmentMetrics},
     provider::Hardware,
-    trace, BlockNumber, JobId, H256,
+    testing, trace, BlockNumber, JobId, H256,
 };
 use frame_support::assert_ok;
 use sp_runtime::{DispatchResult, Permill};
@@ -45,46 +42,14 @@ pub(crate) fn spec(segments: &[u32], samples: u8, auditors: u8) -> JobSpec<Accou
     let rest = Permill::from_parts(1_000_000 - share.deconstruct() * (count - 1));
     let mut milestones: Vec<_> = segments.iter().map(|s| Milestone { segments: *s, share }).collect();
     milestones.last_mut().expect("there is a milestone, qed").share = rest;
-    JobSpec {
-        model: 0,
-        data: DataSpec {
-            root: H256::repeat_byte(5),
-            bytes: 1_000,
-            tokens: 500,
-            rows: 20,
-            held_out_rows: 4,
-            sequence_length: 64,
-        },
-        method: Method::Lora { rank: 8, alpha: 16, rank_stabilised: false },
-        hyper: HyperParameters {
-            learning_rate_nano: 100_000,
-            schedule: Schedule::Cosine,
-            warmup_steps: 2,
-            micro_batch_rows: 2,
-            gradient_accumulation: 1,
-            max_gradient_norm_micro: 1_000_000,
-            weight_decay_micro: 0,
-            beta1_micro: 900_000,
-            beta2_micro: 999_000,
-            epsilon_pico: 10_000,
-        },
-        mode: ArithmeticMode::ClassExact { class: class() },
-        engine_version: 1,
-        seed: 1,
-        steps_per_segment: 10,
-        milestones: milestones.try_into().expect("few milestones, qed"),
-        assurance: Assurance { samples, auditors },
-        theme: b"tests".to_vec().try_into().expect("5 < 64, qed"),
-        max_price: 1_000,
-        audit_fee: 10,
-        timing: JobTiming {
-            bidding_blocks: 0,
-            open_blocks: 100,
-            start_blocks: 100,
-            milestone_blocks: 50_000,
-        },
-        provider: None,
-    }
+    let mut spec = testing::job_spec(milestones);
+    (spec.data.held_out_rows, spec.steps_per_segment) = (4, 10);
+    spec.mode = ArithmeticMode::ClassExact { class: class() };
+    spec.assurance = Assurance { samples, auditors };
+    spec.theme = b"tests".to_vec().try_into().expect("5 < 64, qed");
+    (spec.max_price, spec.audit_fee) = (1_000, 10);
+    spec.timing.milestone_blocks = 50_000;
+    spec
 }
 
 /// The trace, without metrics, that training segment `segment` gives.
