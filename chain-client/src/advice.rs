@@ -47,7 +47,7 @@ const STAKING: &[(&str, &str)] = &[
     ("CommissionRisePending", "a rise of the commission is queued already; wait for it, or lower the commission, which cancels it"),
     ("CommissionRiseTooHigh", "the commission rises by too much at a time; take a smaller step, and the next when it has come into force"),
     ("NotChilled", "the provider is not chilled; there is nothing to undo"),
-    ("SlashPending", "a slash of this pool waits for its time, and until then no stake leaves it or moves; `attune providers show` shows the block from which anyone may apply it"),
+    ("SlashPending", "a slash of this pool waits for its time, and until then no stake moves from or to it, nor leaves it that was bound when the slash was booked; `attune providers show` shows the block from which anyone may apply it"),
     ("NoSuchSlash", "there is no such slash; it was applied or cancelled, `attune providers show` shows those that wait"),
     ("SlashNotDue", "the slash can still be cancelled; wait for its block, `attune providers show` shows it"),
     ("SlashDue", "the slash can no longer be cancelled; its time for that is over"),

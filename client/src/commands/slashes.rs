@@ -133,6 +133,20 @@ pub fn frozen_until(slashes: &[PendingSlashInfo], provider: &AccountId) -> Optio
     slashes.iter().filter(|slash| slash.provider == *provider).map(|slash| slash.apply_at).max()
 }
 
+/// As [`frozen_until`], for stake that is on its way out of the pool: a slash holds it only if it was booked before
+/// `unlock_at`, `delay` blocks before it can be applied.
+pub fn held_until(
+    slashes: &[PendingSlashInfo],
+    provider: &AccountId,
+    unlock_at: BlockNumber,
+    delay: BlockNumber,
+) -> Option<BlockNumber> {
+    let holds = |slash: &&PendingSlashInfo| {
+        slash.provider == *provider && slash.apply_at.saturating_sub(delay) < unlock_at
+    };
+    slashes.iter().filter(holds).map(|slash| slash.apply_at).max()
+}
+
 async fn apply(context: &Context, options: Apply) -> Result<()> {
     let provider = account::address(&context.profile, &options.provider)?;
     let number = options.slash;
@@ -220,6 +234,9 @@ mod tests {
         let slashes = [of(1, 10), of(1, 30), of(2, 90)];
         assert_eq!(frozen_until(&slashes, &AccountId::from([1; 32])), Some(30));
         assert_eq!(frozen_until(&slashes, &AccountId::from([3; 32])), None);
+        // With a delay of 10 blocks they were booked in blocks 0 and 20.
+        let held = |unlock_at| held_until(&slashes, &AccountId::from([1; 32]), unlock_at, 10);
+        assert_eq!((held(21), held(20), held(0)), (Some(30), Some(10), None));
         let shown = table(&slashes, 10).render("");
         assert!(shown.contains("now") && shown.contains("from block 30, in 20 blocks"), "{shown}");
     }

@@ -327,13 +327,15 @@ async fn show(context: &Context, options: &Show) -> Result<()> {
         for pool in pools {
             pending_slashes.extend(view.pending_slashes(&pool).await?);
         }
-        Ok((Stake { account, delegations, unbonding, pending_slashes }, view.number()))
+        let delay = view.constants().await?.slash_delay;
+        Ok((Stake { account, delegations, unbonding, pending_slashes }, delay, view.number()))
     };
-    let (stake, now) = context.read(read).await?;
-    context.output.print(&stake, || render(&stake, now))
+    let (stake, delay, now) = context.read(read).await?;
+    context.output.print(&stake, || render(&stake, delay, now))
 }
 
-fn render(stake: &Stake, now: BlockNumber) -> String {
+/// `slash_delay` and `now` in blocks.
+fn render(stake: &Stake, slash_delay: BlockNumber, now: BlockNumber) -> String {
     let mut table = Table::new(&["provider", "delegated", "income to claim", "compounds", "lien"]);
     for delegation in &stake.delegations {
         table.row(vec![
@@ -348,7 +350,8 @@ fn render(stake: &Stake, now: BlockNumber) -> String {
     if !stake.unbonding.is_empty() {
         let mut table = Table::new(&["provider", "on its way out", "can be withdrawn"]);
         for chunk in &stake.unbonding {
-            let frozen = slashes::frozen_until(&stake.pending_slashes, &chunk.provider);
+            let pending = &stake.pending_slashes;
+            let frozen = slashes::held_until(pending, &chunk.provider, chunk.unlock_at, slash_delay);
             table.row(vec![
                 account::show(&chunk.provider),
                 money::show(chunk.worth),
@@ -359,7 +362,7 @@ fn render(stake: &Stake, now: BlockNumber) -> String {
         text.push_str(&table.render(""));
     }
     if !stake.pending_slashes.is_empty() {
-        text.push_str("\nPending slashes; until they are applied nothing is withdrawn from these pools:\n");
+        text.push_str("\nPending slashes; until they are applied, what was bound when they were booked stays in these pools:\n");
         text.push_str(&slashes::table(&stake.pending_slashes, now).render(""));
     }
     text
@@ -449,7 +452,7 @@ mod tests {
             unbonding: vec![UnbondingInfo { provider, owner: account, worth: 1, unlock_at: 5 }],
             pending_slashes: vec![slash],
         };
-        let shown = render(&stake, 10);
+        let shown = render(&stake, 56, 10);
         for part in ["by anyone", "until block 70", "frozen by a slash until block 60", "job 9"] {
             assert!(shown.contains(part), "expected {part:?} in {shown}");
         }
