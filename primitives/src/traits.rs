@@ -25,6 +25,14 @@ pub trait EpochRandomness {
     /// The latest randomness, and the first block of the epoch whose VRF outputs made it; `None` while the chain is
     /// too young to have any. A commitment made before that block cannot have known or shaped the randomness.
     fn latest() -> Option<(H256, BlockNumber)>;
+
+    /// How many seals there have been, which is also the index of the next one. Who commits to something now notes it.
+    fn seals() -> u32;
+
+    /// Of the seals from index `from` on the first whose epoch began at or after block `since`, as [`Self::latest`] gives it:
+    /// the same whenever it is asked for. `None` if there is none yet, if it is not among `most` seals, or if it is so old
+    /// that it is forgotten. Reads at most `most` entries.
+    fn first_since(from: u32, since: BlockNumber, most: u32) -> Option<(H256, BlockNumber)>;
 }
 
 /// Provider staking, as the other pallets use it.

@@ -14,6 +14,8 @@
 //!   secondary slots, as genesis sets it, every block has one.)
 //! - The very first epoch makes no seal: nothing can have been committed before it began. So the first two
 //!   epochs of a chain have no randomness.
+//! - Seals are kept for [`Config::KeepSeals`] blocks, by their index, so that what is drawn with the first seal after a
+//!   commitment is drawn with that one whenever it is drawn: who could wait for a later one could choose.
 //!
 //! ## Why not `pallet_babe::NextRandomness`
 //!
@@ -39,7 +41,7 @@ use frame_system::pallet_prelude::BlockNumberFor;
 use pallet_session::ShouldEndSession;
 use sp_consensus_babe::{digests::PreDigest, BABE_ENGINE_ID};
 use sp_core::H256;
-use sp_runtime::traits::{BlakeTwo256, Hash};
+use sp_runtime::traits::{BlakeTwo256, Hash, Saturating};
 
 /// Storage and hooks.
 #[frame_support::pallet]
@@ -52,9 +54,12 @@ pub mod pallet {
     #[pallet::pallet]
     pub struct Pallet<T>(_);
 
-    /// Reads BABE's storage; nothing to choose.
+    /// Reads BABE's storage.
     #[pallet::config]
-    pub trait Config: frame_system::Config + pallet_babe::Config {}
+    pub trait Config: frame_system::Config + pallet_babe::Config {
+        /// How long a seal is kept, in blocks, from the beginning of its epoch on: as long as anything may wait to be drawn.
+        type KeepSeals: Get<BlockNumberFor<Self>>;
+    }
 
     /// The chain of outputs of the epoch that runs. Goes on from the last seal.
     #[pallet::storage]
@@ -68,6 +73,18 @@ pub mod pallet {
     #[pallet::storage]
     pub type Sealed<T> = StorageValue<_, (H256, BlockNumberFor<T>)>;
 
+    /// How many seals there have been, which is the index of the next one in [`Seals`]. An earlier runtime did not count.
+    #[pallet::storage]
+    pub type SealCount<T> = StorageValue<_, u32, ValueQuery>;
+
+    /// Seals by index, as [`Sealed`] has the latest. Removed when they are older than [`Config::KeepSeals`].
+    #[pallet::storage]
+    pub type Seals<T> = StorageMap<_, Twox64Concat, u32, (H256, BlockNumberFor<T>)>;
+
+    /// Index of the oldest entry of [`Seals`].
+    #[pallet::storage]
+    pub type OldestSeal<T> = StorageValue<_, u32, ValueQuery>;
+
     #[pallet::hooks]
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         /// On the first block of an epoch, seals the one that has ended.
@@ -76,10 +93,12 @@ pub mod pallet {
         fn on_initialize(now: BlockNumberFor<T>) -> Weight {
             let (ended_epoch_start, epoch_start) = pallet_babe::EpochStart::<T>::get();
             if epoch_start == now {
-                Self::seal(ended_epoch_start);
+                Self::seal(ended_epoch_start, now);
             }
             // Here: EpochStart, Collected, Collecting; Sealed. At the end: the digest and BABE's output; both counts.
-            T::DbWeight::get().reads_writes(7, 4)
+            let each = T::DbWeight::get().reads_writes(7, 4);
+            // Both ends of the history; the entry that comes and those that go.
+            each.saturating_add(T::DbWeight::get().reads_writes(4, 5))
         }
 
         /// Takes in the block's output.
@@ -106,11 +125,34 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Ends the collection of the epoch that began at `epoch_start`.
-    fn seal(epoch_start: BlockNumberFor<T>) {
+    fn seal(epoch_start: BlockNumberFor<T>, now: BlockNumberFor<T>) {
         let collected = Collected::<T>::take();
         let is_first_epoch = epoch_start == BlockNumberFor::<T>::from(0u32);
         if collected > 0 && !is_first_epoch {
-            Sealed::<T>::put((Collecting::<T>::get(), epoch_start));
+            let seal = (Collecting::<T>::get(), epoch_start);
+            Sealed::<T>::put(seal);
+            let index = SealCount::<T>::get();
+            // After 2^32 epochs, in thousands of years, the latest seal stays the one that draws are made with.
+            if let Some(next) = index.checked_add(1) {
+                Seals::<T>::insert(index, seal);
+                SealCount::<T>::put(next);
+            }
+            Self::forget_old(now);
+        }
+    }
+
+    /// Removes up to two seals that are too old, which is one more than came.
+    fn forget_old(now: BlockNumberFor<T>) {
+        for _ in 0..2 {
+            let oldest = OldestSeal::<T>::get();
+            let is_old = |(_, epoch_start): (H256, BlockNumberFor<T>)| {
+                now.saturating_sub(epoch_start) > T::KeepSeals::get()
+            };
+            if !Seals::<T>::get(oldest).is_some_and(is_old) {
+                return;
+            }
+            Seals::<T>::remove(oldest);
+            OldestSeal::<T>::put(oldest.saturating_add(1));
         }
     }
 }
@@ -143,6 +185,18 @@ where
 {
     fn latest() -> Option<(H256, BlockNumber)> {
         Sealed::<T>::get().map(|(randomness, epoch_start)| (randomness, epoch_start.into()))
+    }
+
+    fn seals() -> u32 {
+        SealCount::<T>::get()
+    }
+
+    fn first_since(from: u32, since: BlockNumber, most: u32) -> Option<(H256, BlockNumber)> {
+        let indices = from..from.saturating_add(most);
+        // Seals that are forgotten or yet to come end the search: the first after them need not be the first.
+        let mut kept =
+            indices.map_while(Seals::<T>::get).map(|(randomness, start)| (randomness, start.into()));
+        kept.find(|(_, epoch_start)| *epoch_start >= since)
     }
 }
 

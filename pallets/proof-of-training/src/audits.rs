@@ -19,7 +19,7 @@ use sp_runtime::{traits::UniqueSaturatedInto, DispatchError, DispatchResult};
 use crate::{
     draw::{self, Purpose},
     types::{Audit, Draw, Round, Slot, Stage},
-    Audits, Commitments, CommittedAt, Config, Draws, Error, Event, Pallet,
+    Audits, Commitments, CommittedAt, Config, Draws, Error, Event, Pallet, SealsBefore,
 };
 
 /// An audit as the storage holds it.
@@ -70,11 +70,7 @@ impl<T: Config> Pallet<T> {
         let view = Self::live_job(job)?;
         let committed_at = CommittedAt::<T>::get(job, milestone).ok_or(Error::<T>::MilestoneNotCommitted)?;
         ensure!(!Draws::<T>::contains_key(job, milestone), Error::<T>::AlreadyDrawn);
-        let (randomness, epoch_start) = T::Randomness::latest().ok_or(Error::<T>::RandomnessTooOld)?;
-        let final_at =
-            committed_at.checked_add(T::FinalityMargin::get()).ok_or(Error::<T>::RandomnessTooOld)?;
-        ensure!(epoch_start > committed_at && epoch_start >= final_at, Error::<T>::RandomnessTooOld);
-
+        let randomness = Self::randomness_for(job, milestone, committed_at)?;
         let (first, end) =
             view.spec.milestone_segments(milestone).ok_or(Error::<T>::MilestoneNotCommitted)?;
         let seed = draw::seed(randomness, job, Purpose::Segments { milestone });
@@ -105,6 +101,26 @@ impl<T: Config> Pallet<T> {
         Draws::<T>::insert(job, milestone, Draw { drawn_at: Self::now(), passed: 0, segments: bounded });
         Self::deposit_event(Event::AuditsDrawn { job, milestone, segments, auditors, deadline });
         Ok(())
+    }
+
+    /// The randomness that a milestone is drawn with: of the first epoch that began after the commitment, and when it was
+    /// final. Whoever has it drawn, and whenever: could one wait for another epoch, the provider would wait for one that
+    /// misses what it has faked.
+    fn randomness_for(job: JobId, milestone: u32, committed_at: BlockNumber) -> Result<H256, DispatchError> {
+        let wait = T::FinalityMargin::get().max(1);
+        let since = committed_at.checked_add(wait).ok_or(Error::<T>::RandomnessTooOld)?;
+        let found = match SealsBefore::<T>::get(job).get(&milestone) {
+            Some(seals) => T::Randomness::first_since(*seals, since, Self::seals_searched()),
+            // Committed to under a runtime that did not note it.
+            None => T::Randomness::latest().filter(|(_, epoch_start)| *epoch_start >= since),
+        };
+        Ok(found.ok_or(Error::<T>::RandomnessTooOld)?.0)
+    }
+
+    /// Of how many seals the one that a milestone is drawn with can be: that of the epoch in which it was committed, those
+    /// of epochs that began before that was final, of which each has a block at least, and one more.
+    pub(crate) fn seals_searched() -> u32 {
+        T::FinalityMargin::get().saturating_add(2)
     }
 
     /// Active providers who compute in the job's arithmetic, without its provider, its customer, its funder, and those who

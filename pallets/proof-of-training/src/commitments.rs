@@ -4,13 +4,15 @@ use attune_primitives::{
     job::JobSpec,
     machine::{JobState, Phase},
     proof::SegmentCommitment,
-    traits::{JobEscrow, JobView, Providers},
+    traits::{EpochRandomness, JobEscrow, JobView, Providers},
     JobId, H256,
 };
 use frame_support::{ensure, traits::UnixTime};
 use sp_runtime::{traits::UniqueSaturatedInto, DispatchError, DispatchResult};
 
-use crate::{types::TrainingResult, Commitments, CommittedAt, Config, Error, Event, Pallet, Results};
+use crate::{
+    types::TrainingResult, Commitments, CommittedAt, Config, Error, Event, Pallet, Results, SealsBefore,
+};
 
 impl<T: Config> Pallet<T> {
     /// Checks that `who` is the operator of the job's provider.
@@ -52,6 +54,9 @@ impl<T: Config> Pallet<T> {
         });
         if is_last {
             CommittedAt::<T>::insert(job, milestone, Self::now());
+            let seals = T::Randomness::seals();
+            SealsBefore::<T>::try_mutate(job, |all| all.try_insert(milestone, seals))
+                .map_err(|_| Error::<T>::UnknownSegment)?;
             T::JobEscrow::milestone_committed(job, milestone)?;
             Self::deposit_event(Event::MilestoneCommitted { job, milestone });
         }

@@ -1,7 +1,7 @@
 //! What is due: a push that anyone may make, and that costs nothing if it does its work now.
 //!
-//! [`Call::draw_audits`] is for anyone, too, but has its price: whether a draw succeeds depends on all providers, which is
-//! too much to look at for nothing. The provider that waits for its money draws.
+//! [`Call::draw_audits`] is for anyone, too, and costs nothing if it succeeds, but its fee is held until then: whether a draw
+//! succeeds depends on all providers, which is too much to look at for nothing.
 
 use attune_primitives::JobId;
 

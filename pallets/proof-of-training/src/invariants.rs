@@ -10,7 +10,7 @@ use crate::{
     audits::{AuditOf, ViewOf},
     types::{Round, Stage},
     AuditLog, Audits, Commitments, CommittedAt, Config, Draws, HoldReason, ModelByArtifact, Models,
-    NextModelId, OpenDisputes, Pallet, Records, Results,
+    NextModelId, OpenDisputes, Pallet, Records, Results, SealsBefore,
 };
 
 impl<T: Config> Pallet<T> {
@@ -90,6 +90,11 @@ impl<T: Config> Pallet<T> {
                     "the mark of a milestone differs from its segments"
                 );
             }
+        }
+        for (job, seals) in SealsBefore::<T>::iter() {
+            ensure!(!seals.is_empty(), "a job notes seals of no milestone");
+            let is_committed = |milestone: &u32| CommittedAt::<T>::contains_key(job, milestone);
+            ensure!(seals.keys().all(is_committed), "a milestone notes seals, but no commitment");
         }
         for job in Results::<T>::iter_keys() {
             let all = Self::view(job)?.spec.segments();

@@ -88,7 +88,7 @@ pub mod pallet {
     use alloc::vec::Vec;
 
     use attune_primitives::{
-        job::{MAX_AUDITORS, MAX_SEGMENTS},
+        job::{MAX_AUDITORS, MAX_MILESTONES, MAX_SEGMENTS},
         page::Page,
         proof::{AuditEntry, SegmentCommitment, SegmentMetrics, TrainingRecord, Verdict, MAX_AUDIT_ENTRIES},
         traits::{EpochRandomness, JobEscrow, Providers},
@@ -197,6 +197,12 @@ pub mod pallet {
     #[pallet::storage]
     pub type CommittedAt<T: Config> =
         StorageDoubleMap<_, Twox64Concat, JobId, Twox64Concat, u32, BlockNumber>;
+
+    /// How many seals of audit randomness there were when a job's milestones were committed: where the search for the one
+    /// that each is drawn with begins. Milestones that an earlier runtime took in are missing. Goes with [`Commitments`].
+    #[pallet::storage]
+    pub type SealsBefore<T: Config> =
+        StorageMap<_, Twox64Concat, JobId, BoundedBTreeMap<u32, u32, ConstU32<MAX_MILESTONES>>, ValueQuery>;
 
     /// What was drawn of a milestone.
     #[pallet::storage]
@@ -315,10 +321,12 @@ pub mod pallet {
         /// `UnknownJob`, `JobNotLive`, `MilestoneNotCommitted`, `AlreadyDrawn`, `RandomnessTooOld`,
         /// `NoEligibleAuditors`.
         #[pallet::call_index(4)]
-        #[pallet::weight(T::WeightInfo::draw_audits())]
-        pub fn draw_audits(origin: OriginFor<T>, job: JobId, milestone: u32) -> DispatchResult {
+        #[pallet::weight(T::WeightInfo::draw_audits()
+            .saturating_add(T::DbWeight::get().reads(Pallet::<T>::seals_searched().into())))]
+        pub fn draw_audits(origin: OriginFor<T>, job: JobId, milestone: u32) -> DispatchResultWithPostInfo {
             ensure_signed(origin)?;
-            Self::do_draw_audits(job, milestone)
+            Self::do_draw_audits(job, milestone)?;
+            Ok(Pays::No.into())
         }
 
         /// Commits to what re-execution found: `attune_primitives::trace::verdict_commitment` of the end root, the

@@ -15,7 +15,7 @@ use sp_runtime::{DispatchError, DispatchResult};
 
 use crate::{
     AuditLog, Audits, Commitments, CommittedAt, Config, Draws, Error, Event, Models, OpenDisputes, Pallet,
-    Records, Results,
+    Records, Results, SealsBefore,
 };
 
 impl<T: Config> ProofOfTraining<T::AccountId> for Pallet<T> {
@@ -37,6 +37,12 @@ impl<T: Config> ProofOfTraining<T::AccountId> for Pallet<T> {
             Commitments::<T>::mutate_extant(id, |commitments| commitments.truncate(kept));
             AuditLog::<T>::mutate_extant(id, |log| log.retain(|entry| entry.segment < segment));
         }
+        SealsBefore::<T>::mutate_exists(id, |slot| {
+            *slot = slot.take().and_then(|mut seals| {
+                seals.retain(|milestone, _| *milestone < first);
+                (!seals.is_empty()).then_some(seals)
+            });
+        });
         Results::<T>::remove(id);
         OpenDisputes::<T>::remove(id);
         // At most as many turns as a job has milestones, and in all as many audits as it has samples.
@@ -123,6 +129,7 @@ impl<T: Config> Pallet<T> {
     /// Removes all that is stored about a job's proof, but its record. Bounded by the number of segments.
     fn clear_proofs(id: JobId) {
         Commitments::<T>::remove(id);
+        SealsBefore::<T>::remove(id);
         Results::<T>::remove(id);
         AuditLog::<T>::remove(id);
         OpenDisputes::<T>::remove(id);

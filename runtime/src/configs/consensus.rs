@@ -140,4 +140,7 @@ where
     }
 }
 
-impl crate::audit_randomness::Config for Runtime {}
+impl crate::audit_randomness::Config for Runtime {
+    /// As long as stake answers for what it was there for. Who has a milestone drawn later than that comes too late.
+    type KeepSeals = super::windows::UnbondingBlocks;
+}

@@ -27,21 +27,33 @@ impl UnixTime for Clock {
 }
 
 #[storage_alias]
-type Randomness = StorageValue<Neighbours, (H256, BlockNumber)>;
+type Seals = StorageValue<Neighbours, Vec<(H256, BlockNumber)>, ValueQuery>;
 
 /// Randomness as the test sets it.
 pub struct Beacon;
 
 impl Beacon {
-    /// Sets randomness from an epoch that began at `epoch_start`.
+    /// Seals an epoch that began at `epoch_start`.
     pub(crate) fn set(randomness: H256, epoch_start: BlockNumber) {
-        Randomness::put((randomness, epoch_start));
+        let mut seals = Seals::get();
+        seals.push((randomness, epoch_start));
+        Seals::put(seals);
     }
 }
 
 impl EpochRandomness for Beacon {
     fn latest() -> Option<(H256, BlockNumber)> {
-        Randomness::get()
+        Seals::get().last().copied()
+    }
+
+    fn seals() -> u32 {
+        u32::try_from(Seals::get().len()).expect("tests are short, qed")
+    }
+
+    fn first_since(from: u32, since: BlockNumber, most: u32) -> Option<(H256, BlockNumber)> {
+        let seals = Seals::get();
+        let searched = seals.iter().skip(from.try_into().ok()?).take(most.try_into().ok()?);
+        searched.copied().find(|(_, epoch_start)| *epoch_start >= since)
     }
 }
 

@@ -1,12 +1,22 @@
 //! Who and what is drawn, and when.
 
 use attune_primitives::{traits::EpochRandomness, H256};
-use frame_support::{assert_noop, assert_ok};
+use frame_support::{assert_noop, assert_ok, dispatch::Pays};
 
-use crate::{draw as rules, draw::Purpose, mock::*, Audits, Draws, Error, Event};
+use crate::{draw as rules, draw::Purpose, mock::*, Audits, Draws, Error, Event, SealsBefore};
 
+/// A stranger draws, for nothing if it succeeds.
 fn draw_call(milestone: u32) -> sp_runtime::DispatchResult {
-    Proofs::draw_audits(signed(STRANGER), JOB, milestone)
+    match Proofs::draw_audits(signed(STRANGER), JOB, milestone) {
+        Ok(info) => {
+            assert_eq!(info.pays_fee, Pays::No);
+            Ok(())
+        }
+        Err(refused) => {
+            assert_eq!(refused.post_info.pays_fee, Pays::Yes);
+            Err(refused.error)
+        }
+    }
 }
 
 #[test]
@@ -36,6 +46,38 @@ fn even_without_a_margin_the_epoch_must_begin_after_the_commitment() {
         Beacon::set(H256::repeat_byte(1), now());
         assert_noop!(draw_call(0), Error::<Test>::RandomnessTooOld);
         Beacon::set(H256::repeat_byte(1), now() + 1);
+        assert_ok!(draw_call(0));
+    });
+}
+
+#[test]
+fn a_provider_that_waits_for_a_better_draw_gets_the_same_one() {
+    let drawn_after = |seals: u8| {
+        ExtBuilder::default().spec(spec(&[16], 4, 2)).build().execute_with(|| {
+            // One seal before the commitment, and one of the epoch that it is made in: neither draws.
+            Beacon::set(H256::repeat_byte(90), now());
+            commit_until(16);
+            Beacon::set(H256::repeat_byte(91), now());
+            let first = now() + MARGIN;
+            for seal in 1..=seals {
+                Beacon::set(H256::repeat_byte(seal), first + u32::from(seal));
+            }
+            assert_ok!(draw_call(0));
+            let segments = Draws::<Test>::get(JOB, 0).expect("it was drawn, qed").segments.to_vec();
+            (segments.clone(), segments.iter().map(|segment| waiting(*segment)).collect::<Vec<_>>())
+        })
+    };
+    for later in 2..20 {
+        assert_eq!(drawn_after(later), drawn_after(1));
+    }
+}
+
+#[test]
+fn a_milestone_that_an_earlier_runtime_took_in_is_drawn_with_the_latest_seal() {
+    ExtBuilder::default().build_and_execute(|| {
+        commit_until(2);
+        SealsBefore::<Test>::remove(JOB);
+        fresh_randomness(1);
         assert_ok!(draw_call(0));
     });
 }
