@@ -415,6 +415,12 @@ impl View {
         Ok(fetch!(self, "the audit randomness", api::storage().audit_randomness().sealed(), ()))
     }
 
+    /// The first block of the epoch that runs; `None` before there is any.
+    pub async fn epoch_from(&self) -> Result<Option<BlockNumber>> {
+        let starts = fetch!(self, "the epoch's first block", api::storage().babe().epoch_start(), ());
+        Ok(starts.map(|(_, now)| now))
+    }
+
     /// An account's money. An unknown account has none.
     pub async fn balance(&self, account: &AccountId) -> Result<BalanceInfo> {
         let what = "a balance";

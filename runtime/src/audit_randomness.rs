@@ -37,6 +37,7 @@ pub use pallet::*;
 use attune_primitives::{traits::EpochRandomness, BlockNumber};
 use codec::Decode;
 use core::marker::PhantomData;
+use frame_support::traits::Get;
 use frame_system::pallet_prelude::BlockNumberFor;
 use pallet_session::ShouldEndSession;
 use sp_consensus_babe::{digests::PreDigest, BABE_ENGINE_ID};
@@ -129,15 +130,20 @@ impl<T: Config> Pallet<T> {
         let collected = Collected::<T>::take();
         let is_first_epoch = epoch_start == BlockNumberFor::<T>::from(0u32);
         if collected > 0 && !is_first_epoch {
-            let seal = (Collecting::<T>::get(), epoch_start);
-            Sealed::<T>::put(seal);
-            let index = SealCount::<T>::get();
-            // After 2^32 epochs, in thousands of years, the latest seal stays the one that draws are made with.
-            if let Some(next) = index.checked_add(1) {
-                Seals::<T>::insert(index, seal);
-                SealCount::<T>::put(next);
-            }
+            Self::remember(Collecting::<T>::get(), epoch_start);
             Self::forget_old(now);
+        }
+    }
+
+    /// Takes in a seal of the epoch that began at `epoch_start`.
+    pub(crate) fn remember(randomness: H256, epoch_start: BlockNumberFor<T>) {
+        let seal = (randomness, epoch_start);
+        Sealed::<T>::put(seal);
+        let index = SealCount::<T>::get();
+        // There are 2^32 epochs in thousands of years.
+        if let Some(next) = index.checked_add(1) {
+            Seals::<T>::insert(index, seal);
+            SealCount::<T>::put(next);
         }
     }
 

@@ -28,11 +28,10 @@ use sp_runtime::{
 };
 
 use crate::{
-    audit_randomness::Sealed,
     configs::windows::{MaxPhaseBlocks, SlashDelay},
     units::ATT,
-    AccountId, Balance, Balances, JobEscrow, ProofOfTraining, ProviderStaking, Runtime, RuntimeOrigin,
-    Signature, System,
+    AccountId, AuditRandomness, Balance, Balances, JobEscrow, ProofOfTraining, ProviderStaking, Runtime,
+    RuntimeOrigin, Signature, System,
 };
 
 frame_benchmarking::define_benchmarks!(
@@ -172,6 +171,11 @@ impl pallet_job_escrow::benchmarking::BenchmarkHelper<AccountId> for Neighbours 
         };
         let commitments = (0..MAX_SEGMENTS).map(|_| commitment).collect();
         pallet_proof_of_training::Commitments::<Runtime>::insert(job, BoundedVec::truncate_from(commitments));
+        pallet_proof_of_training::SealsBefore::<Runtime>::mutate(job, |seals| {
+            for milestone in 0..MAX_MILESTONES {
+                seals.try_insert(milestone, 0).expect("there are so many at most; qed");
+            }
+        });
         for milestone in 0..MAX_MILESTONES {
             let first = milestone.saturating_mul(segments);
             let drawn = first..first.saturating_add(segments);
@@ -273,7 +277,7 @@ impl pallet_proof_of_training::benchmarking::BenchmarkHelper<AccountId> for Neig
     }
 
     fn set_randomness(randomness: H256, epoch_start: BlockNumber) {
-        Sealed::<Runtime>::put((randomness, epoch_start));
+        AuditRandomness::remember(randomness, epoch_start);
     }
 
     fn set_block(block: BlockNumber) {

@@ -265,6 +265,7 @@ pub fn reconcile(chain: &ChainView, local: &LocalView, policy: &Policy) -> Vec<D
         push_deadlines(chain, policy, view, is_provider, &mut duties);
     }
     duties.extend(upkeep::slashes(chain, policy));
+    duties.extend(upkeep::draws(chain, policy));
     duties.extend(local.jobs.iter().filter_map(|(job, mine)| clean_up(chain, *job, mine)));
     let is_open = |duty: &Duty| {
         !local.under_way.contains(duty) && local.not_before.get(duty).is_none_or(|block| *block <= chain.now)
@@ -449,17 +450,21 @@ fn train(now: BlockNumber, view: &JobView, mine: &LocalJob, local: &LocalView, d
     }
 }
 
+/// Milestones of a job whose audits can be drawn.
+pub(crate) fn drawable<'a>(chain: &'a ChainView, view: &'a JobView) -> impl Iterator<Item = u32> + 'a {
+    let waiting = view.committed_at.iter().filter(|(milestone, committed_at)| {
+        let is_drawn = view.draws.iter().any(|draw| draw.milestone == **milestone);
+        let final_at = committed_at.saturating_add(chain.constants.finality_margin);
+        let is_fresh = chain.randomness_from.is_some_and(|from| from > **committed_at && from >= final_at);
+        !is_drawn && is_fresh
+    });
+    waiting.map(|(milestone, _)| *milestone)
+}
+
 /// The provider's part in audits: draw them, open traces.
 fn prove(chain: &ChainView, view: &JobView, mine: &LocalJob, duties: &mut Vec<Duty>) {
     let job = view.job.id;
-    for (milestone, committed_at) in &view.committed_at {
-        let is_drawn = view.draws.iter().any(|draw| draw.milestone == *milestone);
-        let final_at = committed_at.saturating_add(chain.constants.finality_margin);
-        let is_fresh = chain.randomness_from.is_some_and(|from| from > *committed_at && from >= final_at);
-        if !is_drawn && is_fresh {
-            duties.push(Duty::Draw { job, milestone: *milestone });
-        }
-    }
+    duties.extend(drawable(chain, view).map(|milestone| Duty::Draw { job, milestone }));
     for audit in view.audits.iter().filter(|audit| audit.stage == AuditStage::Opening) {
         let Ok(index) = usize::try_from(audit.segment) else { continue };
         // Only what this provider committed to can be opened; another file would be refused.

@@ -19,7 +19,7 @@ use attune_chain_client::{
 };
 
 use crate::{
-    reconcile::Duty,
+    reconcile::{drawable, Duty},
     view::{ChainView, LocalView, Policy},
 };
 
@@ -47,6 +47,25 @@ pub fn slashes(chain: &ChainView, policy: &Policy) -> Vec<Duty> {
     };
     let due = chain.slashes.iter().filter(|_| policy.push_others).filter(is_mine);
     due.map(|slash| Duty::ApplySlash { provider: slash.provider, slash: slash.slash }).collect()
+}
+
+/// Draws of audits of other providers' jobs. A provider has its own work drawn at once, or it waits for its pay; one that has
+/// something to hide does not, and without a draw nobody looks.
+pub fn draws(chain: &ChainView, policy: &Policy) -> Vec<Duty> {
+    let mut found = Vec::new();
+    for (job, view) in chain.jobs.iter().filter(|_| policy.push_others) {
+        let provider = view.job.assignment.as_ref().map(|assignment| assignment.provider);
+        if !view.job.state.is_in_work() || provider == Some(chain.me.account) {
+            continue;
+        }
+        // The latest seal was made when the epoch that runs began.
+        let mixed = blake2_256_parts(&[b"attune:draw", &job.to_le_bytes(), &chain.me.account.0]);
+        let wait = TURN_BLOCKS.saturating_add(BlockNumber::from(mixed.0[0]) % TURN_BLOCKS);
+        if chain.epoch_from.is_some_and(|from| chain.now >= from.saturating_add(wait)) {
+            found.extend(drawable(chain, view).map(|milestone| Duty::Draw { job: *job, milestone }));
+        }
+    }
+    found
 }
 
 /// Where the search through the own provider's delegations stands. Nothing is lost when it is forgotten: it begins at the

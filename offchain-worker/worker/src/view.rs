@@ -86,6 +86,8 @@ pub struct ChainView {
     pub heartbeat_due: Option<u32>,
     /// First block of the epoch that made the latest audit randomness.
     pub randomness_from: Option<BlockNumber>,
+    /// First block of the epoch that runs; the latest audit randomness was made in it.
+    pub epoch_from: Option<BlockNumber>,
     /// What the runtime fixes.
     pub constants: Constants,
 }
@@ -131,6 +133,7 @@ impl ChainView {
             records,
             models: view.models().await?,
             randomness_from: view.randomness().await?.map(|(_, from)| from),
+            epoch_from: view.epoch_from().await?,
             constants: constants.clone(),
         }))
     }

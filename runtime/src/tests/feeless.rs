@@ -8,8 +8,8 @@ use super::{
 use crate::{
     configs::{attune::AutoCompoundMin, money::ExistentialDeposit},
     units::ATT,
-    AccountId, Balance, Balances, JobEscrow, ProviderStaking, Runtime, RuntimeCall, RuntimeOrigin, System,
-    TxPause,
+    AccountId, AuditRandomness, Balance, Balances, JobEscrow, ProviderStaking, Runtime, RuntimeCall,
+    RuntimeOrigin, System, TxPause,
 };
 use attune_primitives::traits::Providers as _;
 use frame_support::{
@@ -216,18 +216,18 @@ fn an_audit_that_waits_for_auditors_is_pushed_for_nothing() {
 }
 
 #[test]
-fn a_draw_has_its_price_even_if_it_is_due() {
+fn a_draw_costs_nothing_if_it_succeeds_and_its_price_if_not() {
     chain("development").execute_with(|| {
         set_up();
         begin();
         commit("//Provider1", 0..2);
         System::set_block_number(System::block_number() + 10);
-        let sealed = (attune_primitives::H256::repeat_byte(9), System::block_number());
-        crate::audit_randomness::Sealed::<Runtime>::put(sealed);
-        let draw = ProofCall::draw_audits { job: JOB, milestone: 0 };
-        let (outcome, fee) = send(&stranger(), draw.into()).expect("it is valid");
-        assert_eq!(outcome, Ok(()));
-        assert!(fee > 0);
+        let draw: RuntimeCall = ProofCall::draw_audits { job: JOB, milestone: 0 }.into();
+        charged(draw.clone());
+        AuditRandomness::remember(attune_primitives::H256::repeat_byte(9), System::block_number());
+        let (outcome, fee) = send(&stranger(), draw.clone()).expect("it is valid");
+        assert_eq!((outcome, fee), (Ok(()), 0));
+        charged(draw);
     });
 }
 

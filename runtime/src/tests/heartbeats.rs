@@ -2,8 +2,8 @@
 
 use super::election::{account, block_with, blocks, election_events, with_providers, EPOCH};
 use crate::{
-    audit_randomness::Sealed, timing::Windows, units::ATT, AccountId, Balances, Executive, Hash,
-    ProviderStaking, Runtime, RuntimeCall, RuntimeOrigin, Signature, System, UncheckedExtrinsic,
+    timing::Windows, units::ATT, AccountId, AuditRandomness, Balances, Executive, Hash, ProviderStaking,
+    Runtime, RuntimeCall, RuntimeOrigin, Signature, System, UncheckedExtrinsic,
 };
 use attune_primitives::heartbeat::{is_drawn, payload};
 use codec::Decode;
@@ -52,7 +52,7 @@ fn with_one_asked(test: impl FnOnce(AccountId, u32)) {
             all.iter().all(|who| is_drawn(randomness, who, period, 6) == (*who == all[0]))
         };
         let randomness = (0..=u8::MAX).map(Hash::repeat_byte).find(alone).expect("one of many draws so");
-        Sealed::<Runtime>::put((randomness, 1));
+        AuditRandomness::remember(randomness, 1);
         blocks(1);
         assert_eq!(ProviderStaking::due_period(&all[0]), Some(period));
         assert!(all[1..].iter().all(|who| ProviderStaking::due_period(who).is_none()));

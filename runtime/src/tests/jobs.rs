@@ -4,12 +4,11 @@ mod pages;
 
 use super::chain;
 use crate::{
-    audit_randomness::Sealed,
     configs::attune::SponsorshipDeposit,
     genesis::accounts::ACCOUNTS,
     units::{ATT, MILLI_ATT},
-    AccountId, Balance, Balances, BlockNumber, JobEscrow, ProofOfTraining, ProviderStaking, Runtime,
-    RuntimeEvent, RuntimeOrigin, System,
+    AccountId, AuditRandomness, Balance, Balances, BlockNumber, JobEscrow, ProofOfTraining, ProviderStaking,
+    Runtime, RuntimeEvent, RuntimeOrigin, System,
 };
 use attune_primitives::{
     job::{JobSpec, JobTiming, Milestone},
@@ -150,7 +149,7 @@ fn vote(provider: &str, segment: u32, is_match: bool) {
 /// Draws a milestone's audit with randomness from after its commitment and gives the segment.
 pub(super) fn draw(milestone: u32) -> u32 {
     System::set_block_number(now() + 10);
-    Sealed::<Runtime>::put((H256::repeat_byte(9), now()));
+    AuditRandomness::remember(H256::repeat_byte(9), now());
     assert_ok!(ProofOfTraining::draw_audits(signed("//Eve"), JOB, milestone));
     Draws::<Runtime>::get(JOB, milestone).expect("it is drawn").segments[0]
 }

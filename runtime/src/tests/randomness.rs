@@ -7,6 +7,7 @@ use crate::{
 };
 use attune_primitives::traits::EpochRandomness;
 use codec::Encode;
+use frame_support::traits::Get;
 use sp_consensus_babe::{
     digests::{PreDigest, PrimaryPreDigest, SecondaryPlainPreDigest, SecondaryVRFPreDigest},
     make_vrf_transcript, Slot, BABE_ENGINE_ID, RANDOMNESS_VRF_CONTEXT,
@@ -118,6 +119,39 @@ fn a_seal_stays_until_the_next_epoch_ends() {
         block(GENESIS_SLOT + 3 * EPOCH, Claim::SecondaryVrf);
         assert_eq!(latest().map(|(_, epoch_start)| epoch_start), Some(21));
         assert_ne!(latest().map(|(randomness, _)| randomness), seal.map(|(randomness, _)| randomness));
+    });
+}
+
+#[test]
+fn what_is_drawn_with_the_first_seal_after_a_block_stays_the_same() {
+    chain("development").execute_with(|| {
+        blocks(GENESIS_SLOT, 2 * EPOCH + 5, Claim::SecondaryVrf);
+        // Block 25: one seal, of the epoch of blocks 11 to 20.
+        let (before, since) = (AuditRandomness::seals(), System::block_number() + 3);
+        assert_eq!(before, 1);
+        let first = || AuditRandomness::first_since(before, since, 5);
+        let mut found = None;
+        for slot in GENESIS_SLOT + 2 * EPOCH + 5..GENESIS_SLOT + 9 * EPOCH {
+            block(slot, Claim::SecondaryVrf);
+            found = found.or(latest().filter(|(_, epoch_start)| *epoch_start >= since));
+            assert_eq!(first(), found, "block {}", System::block_number());
+        }
+        assert_eq!(found.map(|(_, epoch_start)| epoch_start), Some(31));
+        assert_eq!(AuditRandomness::first_since(before, since, 1), None, "the first one began before it");
+    });
+}
+
+#[test]
+fn seals_are_forgotten_when_they_are_too_old_and_no_later_one_takes_their_place() {
+    chain("development").execute_with(|| {
+        blocks(GENESIS_SLOT, 2 * EPOCH + 1, Claim::SecondaryVrf);
+        let keep = <Runtime as crate::audit_randomness::Config>::KeepSeals::get();
+        let all = u64::from(keep) + 5 * EPOCH;
+        blocks(GENESIS_SLOT + 2 * EPOCH + 1, all, Claim::SecondaryVrf);
+        let kept = crate::audit_randomness::Seals::<Runtime>::iter().count();
+        assert!(kept as u64 <= u64::from(keep) / EPOCH + 2, "{kept} seals are kept");
+        assert!(AuditRandomness::seals() as usize > kept);
+        assert_eq!(AuditRandomness::first_since(0, 0, u32::MAX), None);
     });
 }
 

@@ -122,6 +122,7 @@ pub(crate) fn chain(view: JobView) -> ChainView {
             live_jobs: 1,
         }],
         randomness_from: None,
+        epoch_from: None,
         slashes: Vec::new(),
         due: Vec::new(),
         heartbeat_due: None,

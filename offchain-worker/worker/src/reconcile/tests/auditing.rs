@@ -23,6 +23,30 @@ fn audits_are_drawn_only_with_randomness_from_after_the_commitment_was_final() {
 }
 
 #[test]
+fn what_its_provider_leaves_undrawn_others_have_drawn() {
+    let draw = Duty::Draw { job: JOB, milestone: 0 };
+    let mut view = committed(job(JobState::Running), 3);
+    view.job.assignment.as_mut().unwrap().provider = OTHER;
+    let mut chain = chain(view);
+    chain.randomness_from = Some(99);
+    let first = |chain: &mut ChainView, policy: &Policy| {
+        (110..130).find(|now| {
+            (chain.now, chain.epoch_from) = (*now, Some(110));
+            upkeep::draws(chain, policy).contains(&draw)
+        })
+    };
+    // Not at once: the provider has the first say.
+    assert!((114..118).contains(&first(&mut chain, &policy()).unwrap()));
+    assert_eq!(first(&mut chain, &Policy { push_others: false, ..policy() }), None);
+    chain.randomness_from = Some(98);
+    assert_eq!(first(&mut chain, &policy()), None);
+    chain.randomness_from = Some(99);
+    let view = chain.jobs.get_mut(&JOB).unwrap();
+    view.draws = vec![DrawInfo { milestone: 0, drawn_at: 112, segments: vec![1] }];
+    assert_eq!(first(&mut chain, &policy()), None);
+}
+
+#[test]
 fn a_trace_is_opened_only_when_the_verdicts_are_committed() {
     let open = Duty::OpenTrace { job: JOB, segment: 1 };
     for (stage, is_opened) in [
