@@ -13,7 +13,7 @@ pub struct Rejection {
     pub call: String,
     /// Pallet of the error, such as `JobEscrow`; empty for an error of no pallet.
     pub pallet: String,
-    /// Name of the error, such as `PriceAboveMaximum`.
+    /// Name of the error, such as `InvalidPrice`.
     pub error: String,
     /// What is wrong, and what to change.
     pub advice: String,

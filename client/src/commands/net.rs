@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{bail, Context as _, Result};
+use attune_chain_client::interruption;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -186,17 +187,4 @@ fn show_log(context: &Context, options: &Logs) -> Result<()> {
     };
     let text = logs::tail(&service.log, options.lines)?;
     Format::Table.print(&text, || text.clone())
-}
-
-/// Resolves at the first SIGINT or SIGTERM.
-async fn interruption() {
-    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-    match terminate {
-        Ok(mut terminate) => tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        },
-        // Without a handler a SIGTERM ends the program, as it would anyway.
-        Err(_) => drop(tokio::signal::ctrl_c().await),
-    }
 }

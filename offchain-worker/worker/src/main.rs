@@ -3,6 +3,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::{Context, Result};
+use attune_chain_client::interruption;
 use attune_worker::{advert::speed, engine::Trainer, gpu, torch::TorchTrainer, Settings, Worker};
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -74,7 +75,7 @@ fn run(command: Command) -> Result<()> {
             tracing::info!(class = %trainer.class(), tokens_per_second, "measured in exact arithmetic");
             runtime()?.block_on(async {
                 let worker = Worker::set_up(config, Arc::new(trainer), tokens_per_second).await?;
-                worker.run(interrupted()).await
+                worker.run(interruption()).await
             })
         }
         Command::Check(settings) => check(settings.with_file()?),
@@ -87,22 +88,6 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .context("expected threads for the network")
-}
-
-/// SIGINT or SIGTERM.
-async fn interrupted() {
-    use tokio::signal::unix::{signal, SignalKind};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {},
-                _ = terminate.recv() => {},
-            }
-        }
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
-        }
-    }
 }
 
 fn check(settings: Settings) -> Result<()> {

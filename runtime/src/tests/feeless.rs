@@ -49,6 +49,16 @@ fn deadline() -> u32 {
     Jobs::<Runtime>::get(JOB).expect("the job is not pruned").deadline
 }
 
+/// Runs `test` where a job waits for a provider and its deadline is over, so that [`enforce`] is due.
+fn where_a_push_is_due(test: impl FnOnce()) {
+    chain("development").execute_with(|| {
+        set_up();
+        order();
+        System::set_block_number(deadline() + 1);
+        test();
+    });
+}
+
 /// A stranger's transaction that must do its work and cost nothing; a second copy of it is charged and fails.
 fn pushed_for_nothing_once(call: RuntimeCall) {
     let who = stranger();
@@ -79,10 +89,7 @@ fn leave(who: &AccountId, left: Balance) {
 
 #[test]
 fn a_due_push_costs_nothing() {
-    chain("development").execute_with(|| {
-        set_up();
-        order();
-        System::set_block_number(deadline() + 1);
+    where_a_push_is_due(|| {
         let (outcome, fee) = send(&stranger(), enforce()).expect("it is valid");
         assert_eq!((outcome, fee), (Ok(()), 0));
     });
@@ -102,10 +109,7 @@ fn a_push_before_its_deadline_pays_the_fee() {
 
 #[test]
 fn the_second_copy_of_a_push_in_one_block_pays() {
-    chain("development").execute_with(|| {
-        set_up();
-        order();
-        System::set_block_number(deadline() + 1);
+    where_a_push_is_due(|| {
         // In the pool both are free of fees: neither has been executed yet.
         for who in ["//Eve", "//Dave"] {
             assert_eq!(validate(&account(who), enforce()).map(|valid| valid.priority), Ok(0));
@@ -119,10 +123,7 @@ fn the_second_copy_of_a_push_in_one_block_pays() {
 
 #[test]
 fn a_second_copy_whose_sender_can_not_pay_is_left_out_of_the_block() {
-    chain("development").execute_with(|| {
-        set_up();
-        order();
-        System::set_block_number(deadline() + 1);
+    where_a_push_is_due(|| {
         let poor = stranger();
         leave(&poor, ExistentialDeposit::get());
         assert_eq!(send(&account("//Dave"), enforce()), Ok((Ok(()), 0)));
@@ -132,10 +133,7 @@ fn a_second_copy_whose_sender_can_not_pay_is_left_out_of_the_block() {
 
 #[test]
 fn an_account_that_can_pay_no_fee_can_push_what_is_due() {
-    chain("development").execute_with(|| {
-        set_up();
-        order();
-        System::set_block_number(deadline() + 1);
+    where_a_push_is_due(|| {
         let poor = stranger();
         leave(&poor, ExistentialDeposit::get());
         assert_eq!(send(&poor, enforce()), Ok((Ok(()), 0)));
@@ -145,10 +143,7 @@ fn an_account_that_can_pay_no_fee_can_push_what_is_due() {
 
 #[test]
 fn an_account_that_does_not_exist_can_push_nothing() {
-    chain("development").execute_with(|| {
-        set_up();
-        order();
-        System::set_block_number(deadline() + 1);
+    where_a_push_is_due(|| {
         let nobody = AccountId::from([99; 32]);
         // Its nonce would have to be stored, and nobody would have paid for that.
         assert_noop!(send(&nobody, enforce()), InvalidTransaction::Payment);
@@ -157,10 +152,7 @@ fn an_account_that_does_not_exist_can_push_nothing() {
 
 #[test]
 fn whoever_pays_goes_before_pushes_that_do_not() {
-    chain("development").execute_with(|| {
-        set_up();
-        order();
-        System::set_block_number(deadline() + 1);
+    where_a_push_is_due(|| {
         let remark = frame_system::Call::remark { remark: vec![1] };
         let paid = validate(&stranger(), remark.into()).expect("it is valid").priority;
         let free = validate(&stranger(), enforce()).expect("it is valid").priority;
@@ -355,10 +347,7 @@ fn a_provider_that_is_gone_is_deleted_for_nothing() {
 
 #[test]
 fn a_push_that_is_paused_is_refused_and_so_never_a_free_failure() {
-    chain("development").execute_with(|| {
-        set_up();
-        order();
-        System::set_block_number(deadline() + 1);
+    where_a_push_is_due(|| {
         let name = |name: &str| BoundedVec::truncate_from(name.as_bytes().to_vec());
         let paused = (name("JobEscrow"), name("enforce_deadline"));
         assert_ok!(TxPause::pause(RuntimeOrigin::root(), paused.clone()));

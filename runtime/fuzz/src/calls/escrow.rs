@@ -2,18 +2,18 @@
 
 use crate::{accounts, calls::staking, draw::Draw, view};
 use attune_primitives::{
-    job::{
-        ArithmeticMode, Assurance, BaseFormat, DataSpec, HyperParameters, JobSpec, JobTiming, Method,
-        Milestone, Schedule,
-    },
+    job::{ArithmeticMode, Assurance, BaseFormat, JobSpec, JobTiming, Method, Milestone, MAX_MILESTONES},
     machine::JobState,
-    Balance, ModelId, H256,
+    testing, Balance, ModelId,
 };
 use attune_runtime::{
     units::{ATT, MILLI_ATT},
     AccountId, Runtime, RuntimeCall,
 };
-use frame_support::{traits::Get, BoundedVec};
+use frame_support::{
+    traits::{ConstU32, Get},
+    BoundedVec,
+};
 use pallet_job_escrow::{Call, Config};
 use sp_runtime::Permill;
 
@@ -34,40 +34,15 @@ fn model(byte: u8) -> ModelId {
 
 /// A job of two milestones of two segments, one audit each, that any provider of the prepared state can take.
 pub(crate) fn plain_spec(model: ModelId) -> JobSpec<AccountId> {
+    let all: BoundedVec<_, ConstU32<MAX_MILESTONES>> = milestones(&[(2, 40), (2, 60)]);
     JobSpec {
         model,
-        data: DataSpec {
-            root: H256::repeat_byte(1),
-            bytes: 1_000,
-            tokens: 100,
-            rows: 10,
-            held_out_rows: 0,
-            sequence_length: 16,
-        },
-        method: Method::Lora { rank: 4, alpha: 8, rank_stabilised: false },
-        hyper: HyperParameters {
-            learning_rate_nano: 1_000,
-            schedule: Schedule::Cosine,
-            warmup_steps: 0,
-            micro_batch_rows: 1,
-            gradient_accumulation: 1,
-            max_gradient_norm_micro: 0,
-            weight_decay_micro: 0,
-            beta1_micro: 0,
-            beta2_micro: 0,
-            epsilon_pico: 1,
-        },
         mode: ArithmeticMode::ClassExact { class: staking::class(staking::CLASS) },
-        engine_version: 1,
-        seed: 1,
-        steps_per_segment: 1,
-        milestones: milestones(&[(2, 40), (2, 60)]),
-        assurance: Assurance { samples: 1, auditors: 1 },
         theme: BoundedVec::truncate_from(b"Fuzz".to_vec()),
         max_price: 20 * ATT,
         audit_fee: 20 * MILLI_ATT,
         timing: JobTiming { bidding_blocks: 0, open_blocks: 10, start_blocks: 10, milestone_blocks: 20 },
-        provider: None,
+        ..testing::job_spec(all)
     }
 }
 

@@ -23,7 +23,7 @@ use std::{
 };
 
 use anyhow::{bail, ensure, Context, Result};
-use attune_chain_client::Chain;
+use attune_chain_client::{interruption, Chain};
 use futures::future::try_join_all;
 use serde_json::{json, Value};
 use subxt_signer::sr25519::Keypair;
@@ -89,19 +89,6 @@ pub(crate) fn measure(options: &Options) -> Result<Value> {
     let figures = outcome?;
     stopped?;
     Ok(figures)
-}
-
-/// Resolves at the first SIGINT or SIGTERM.
-async fn interruption() {
-    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-    match terminate {
-        Ok(mut terminate) => tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        },
-        // Without a handler a SIGTERM ends the program, as it would anyway.
-        Err(_) => drop(tokio::signal::ctrl_c().await),
-    }
 }
 
 async fn on(network: &Network, options: &Options) -> Result<Value> {
