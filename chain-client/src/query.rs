@@ -415,6 +415,11 @@ impl View {
         Ok(fetch!(self, "the audit randomness", api::storage().audit_randomness().sealed(), ()))
     }
 
+    /// The number that the next job gets.
+    pub async fn next_job(&self) -> Result<JobId> {
+        Ok(fetch!(self, "the next job", api::storage().job_escrow().next_job_id(), ()).unwrap_or_default())
+    }
+
     /// The first block of the epoch that runs; `None` before there is any.
     pub async fn epoch_from(&self) -> Result<Option<BlockNumber>> {
         let starts = fetch!(self, "the epoch's first block", api::storage().babe().epoch_start(), ());

@@ -80,6 +80,8 @@ struct State {
     absent_since: Option<BlockNumber>,
     pool_search: PoolSearch,
     is_settled: bool,
+    /// How often the fate of a transaction became unknown.
+    unsettled: u64,
     is_unregistered: bool,
     /// What was said last about the chain's runtime.
     waits_for: Option<String>,
@@ -296,6 +298,21 @@ async fn round(
 ) -> attune_chain_client::Result<()> {
     let under_way = shared.state().under_way.clone();
     let chain = submitter.chain();
+    // Asked before the state is looked at: what this finds in a block, the state then has, so that nothing is sent twice.
+    let (mut is_settled, unsettled) = {
+        let state = shared.state();
+        (state.is_settled, state.unsettled)
+    };
+    if !is_settled {
+        is_settled = chain.is_settled(&submitter.id()).await?;
+        if !is_settled {
+            tracing::info!("transactions of this key are still on their way; waiting for them");
+        }
+        let mut state = shared.state();
+        // Another one may have been lost meanwhile.
+        is_settled &= state.unsettled == unsettled;
+        state.is_settled = is_settled;
+    }
     let finalized = chain.finalized().await?;
     shared.tools.board.finalized_block.store(u64::from(finalized.number()), Ordering::Relaxed);
     if finalized.is_upgrading().await? {
@@ -342,14 +359,6 @@ async fn round(
     tell_losses(shared, &view, &local);
     tell_presence(shared, &view);
     open_doors(shared, &view, &local);
-    let mut is_settled = shared.state().is_settled;
-    if !is_settled {
-        is_settled = chain.is_settled(&submitter.id()).await?;
-        if !is_settled {
-            tracing::info!("transactions of this key are still on their way; waiting for them");
-        }
-        shared.state().is_settled = is_settled;
-    }
     shared.state().waits_for = None;
     let duties = reconcile(&view, &local, &shared.policy);
     let others_first = duties.iter().any(|duty| duty.takes_nonce() && !duty.is_for_delegator());

@@ -283,6 +283,10 @@ fn clean_up(chain: &ChainView, job: JobId, mine: &LocalJob) -> Option<Duty> {
     if view.is_some_and(|view| !view.job.state.is_terminal()) {
         return None;
     }
+    // A node that is behind does not know the job yet. Its nonces are here and nowhere else.
+    if job >= chain.next_job {
+        return None;
+    }
     let trained_here = match (view, chain.records.get(&job)) {
         (Some(view), _) => view.job.state == JobState::Finalized && view.provider() == Some(chain.me.account),
         (None, Some(record)) => record.record.provider == chain.me.account,

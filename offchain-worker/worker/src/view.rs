@@ -73,6 +73,8 @@ pub struct ChainView {
     pub providers: Vec<ProviderInfo>,
     /// All jobs that the chain still has.
     pub jobs: BTreeMap<JobId, JobView>,
+    /// The number that the next job gets. This state knows nothing of those from it on.
+    pub next_job: JobId,
     /// Records of jobs that the chain no longer has, among those asked for.
     pub records: BTreeMap<JobId, RecordInfo>,
     /// Base models.
@@ -127,6 +129,7 @@ impl ChainView {
             me,
             providers,
             jobs,
+            next_job: view.next_job().await?,
             slashes,
             due: Vec::new(),
             heartbeat_due,

@@ -10,6 +10,7 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use attune_chain_client::{
@@ -39,6 +40,9 @@ pub enum WorkError {
     /// A peer did not deliver an input.
     #[error(transparent)]
     Unavailable(StoreError),
+    /// The peers deliver an input too slowly.
+    #[error("expected the inputs within {} s, and they are not here yet", .0.as_secs())]
+    Slow(Duration),
     /// The store is at fault.
     #[error(transparent)]
     Store(StoreError),
@@ -152,7 +156,7 @@ impl Tools {
         used: BTreeSet<H256>,
         keep_adapter: bool,
     ) -> Result<(), WorkError> {
-        let (store, dir) = (self.store.clone(), self.dir(job));
+        let (store, dir, base) = (self.store.clone(), self.dir(job), self.base.clone());
         blocking(move || {
             let files = dir.load().map_err(disk(dir.root()))?;
             let checkpoints = files.segments.iter().map(|file| &file.checkpoint);
@@ -169,6 +173,10 @@ impl Tools {
                 rubbish.extend(manifest.iter().flat_map(|found| found.files()).map(|entry| entry.blake3));
                 rubbish.push(root);
             }
+            // A file may be another's, too: the configuration of an adapter is the same for all of the same terms, and what
+            // a customer lists as its data may be a file of the base model.
+            let keep = kept_by_others(&store, &base, job, &used);
+            rubbish.retain(|id| !keep.contains(id));
             for id in rubbish {
                 // What is not there needs no removing; what cannot be removed only takes up room.
                 let _ = store.remove(&id);
@@ -178,6 +186,31 @@ impl Tools {
         })
         .await
     }
+}
+
+/// All that must stay in the store when `job` is cleaned up: `used`, what other jobs' folders name, and the files of those
+/// that are directories.
+fn kept_by_others(
+    store: &LocalStore,
+    base: &Path,
+    job: JobId,
+    used: &BTreeSet<H256>,
+) -> BTreeSet<ArtifactId> {
+    let mut roots = used.clone();
+    for other in JobDir::all(base).unwrap_or_default().into_iter().filter(|other| *other != job) {
+        let Ok(files) = JobDir::new(base, other).load() else { continue };
+        roots.extend(files.segments.iter().map(|file| file.checkpoint));
+        roots.extend(files.kept.values().map(|file| file.checkpoint));
+        roots.extend(files.result.map(|result| result.adapter));
+        roots.extend(files.inputs.map(|inputs| inputs.data));
+    }
+    let mut keep = BTreeSet::new();
+    for root in roots.iter().map(artifact) {
+        let manifest = store.manifest(&root, &ManifestLimits::default());
+        keep.extend(manifest.iter().flat_map(|found| found.files()).map(|entry| entry.blake3));
+        keep.insert(root);
+    }
+    keep
 }
 
 fn sort(error: StoreError) -> WorkError {
@@ -196,4 +229,27 @@ fn expect_root(training: &dyn Training, expected: &H256) -> Result<(), TrainErro
     Err(TrainError::Checkpoint(format!(
         "expected a checkpoint of state {expected:?}, found one of state {found:?}; fetch it again from another peer"
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_what_is_used_are_kept_whoever_else_names_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path();
+        let store = LocalStore::open(base.join("store")).unwrap();
+        let model = base.join("model");
+        std::fs::create_dir(&model).unwrap();
+        std::fs::write(model.join("weights"), b"weights").unwrap();
+        let root = store.put_dir(&model).unwrap();
+        let weights = store.put_file(model.join("weights")).unwrap();
+        // A hostile customer's data, with the model's weights among them.
+        let checkpoint = store.put_bytes(b"another job's checkpoint").unwrap();
+        let used = BTreeSet::from([H256(root.into()), H256(checkpoint.into())]);
+        let keep = kept_by_others(&store, base, 7, &used);
+        assert_eq!(keep, BTreeSet::from([root, weights, checkpoint]));
+        assert_eq!(kept_by_others(&store, base, 7, &BTreeSet::new()), BTreeSet::new());
+    }
 }

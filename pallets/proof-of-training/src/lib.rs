@@ -12,8 +12,8 @@
 //! 1. The assigned provider commits to the segments in order: the state after each, a hiding commitment to its trace,
 //!    and its metrics. The last segment of a milestone tells job-escrow, which moves the deadline on.
 //! 2. Once there is randomness from an epoch that began after the milestone's commitment (and at least
-//!    `FinalityMargin` blocks after it), anyone can have the audits drawn: the segments evenly, and the auditors of
-//!    each by stake, among the active providers who compute in the job's arithmetic. The job's provider, its
+//!    `FinalityMargin` blocks after it), anyone can have the audits drawn, with the first such randomness, whenever
+//!    it is done: the segments evenly, and the auditors of each by stake, among the active providers who compute in the job's arithmetic. The job's provider, its
 //!    customer and whoever pays for it are never drawn.
 //! 3. Auditors commit to what they found. When all have, or the deadline has passed and one has, the provider opens its
 //!    trace; then the auditors reveal. Equal end root and trace are a match. The metrics that the provider reported are
@@ -36,6 +36,8 @@
 //! ## Limitations
 //! * The committee works with the trace in the open, as do auditors who are redrawn after it was opened: a lazy
 //!   member could vote "match" without working. Its vote must then agree with two thirds of the others to do harm.
+//! * Segments follow from the randomness alone, auditors also from who is active with what stake when they are drawn. So
+//!   others than the provider draw, too, some blocks after they can.
 //! * The committee and the redrawn are drawn with the randomness of the moment; whoever reveals last can foresee them.
 //! * Exact arithmetic is checked like class-exact arithmetic: a dispute ends in a committee's vote. It makes the
 //!   committee's members many, and what they vote on the same everywhere; it doesn't replace them yet.

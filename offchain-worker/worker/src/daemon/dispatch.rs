@@ -58,7 +58,8 @@ pub(super) async fn perform(
         }
         return true;
     }
-    if let Some(work) = work_of(shared, view, local, duty) {
+    let block_millis = submitter.chain().identity().block_millis;
+    if let Some(work) = work_of(shared, view, local, block_millis, duty) {
         shared.state().under_way.insert(duty);
         tracing::info!(?duty, "working");
         let shared = shared.clone();
@@ -89,7 +90,10 @@ fn finish_transaction(shared: &Shared, duty: Duty, result: attune_chain_client::
         Err(error) => {
             board.transactions_failed.fetch_add(1, Ordering::Relaxed);
             // Whether it got into a block is not known: nothing is sent before that is settled.
-            state.is_settled &= !error.is_transient();
+            if error.is_transient() {
+                state.is_settled = false;
+                state.unsettled = state.unsettled.wrapping_add(1);
+            }
             state.postpone(duty);
             tracing::warn!(?duty, %error, "the transaction failed");
         }
@@ -226,7 +230,13 @@ fn begin_heartbeat(shared: &Arc<Shared>, submitter: &Submitter, view: &ChainView
 type Work = Pin<Box<dyn Future<Output = Result<(), WorkError>> + Send>>;
 
 /// The work of a duty; `None` for transactions, and for jobs that are gone meanwhile.
-fn work_of(shared: &Arc<Shared>, view: &ChainView, local: &LocalView, duty: Duty) -> Option<Work> {
+fn work_of(
+    shared: &Arc<Shared>,
+    view: &ChainView,
+    local: &LocalView,
+    block_millis: u64,
+    duty: Duty,
+) -> Option<Work> {
     let tools = shared.tools.clone();
     if let Duty::Forget { job } | Duty::Tidy { job } = duty {
         tools.board.end(job);
@@ -236,6 +246,7 @@ fn work_of(shared: &Arc<Shared>, view: &ChainView, local: &LocalView, duty: Duty
             let checkpoints = other.commitments.iter().map(|commitment| commitment.checkpoint);
             checkpoints.chain([other.job.spec.data.root])
         });
+        let used = used.chain(view.models.iter().map(|model| model.artifact));
         let (used, keep_adapter) = (used.collect(), matches!(duty, Duty::Tidy { .. }));
         return Some(Box::pin(async move { tools.clean_up(job, used, keep_adapter).await }));
     }
@@ -300,9 +311,15 @@ fn work_of(shared: &Arc<Shared>, view: &ChainView, local: &LocalView, duty: Duty
             let audit = found.audits.iter().find(|audit| audit.segment == segment)?.clone();
             let failures = shared.state().failures.get(&duty).copied().unwrap_or(0);
             let peers = peers(view, &found);
+            // Half of the time that is left, for all tries: the other half is for the re-execution and the commitment.
+            let blocks_left = u64::from(audit.deadline.saturating_sub(view.now));
+            let patience = Duration::from_millis(block_millis.saturating_mul(blocks_left).div_euclid(2));
+            let patience = patience.div_f64(f64::from(FETCH_TRIES.saturating_sub(failures).max(1)));
             Box::pin(async move {
-                match tools.audit(found, audit, model, peers).await {
-                    Err(WorkError::Unavailable(error)) if failures.saturating_add(1) >= FETCH_TRIES => {
+                match tools.audit(found, audit, model, peers, patience).await {
+                    Err(error @ (WorkError::Unavailable(_) | WorkError::Slow(_)))
+                        if failures.saturating_add(1) >= FETCH_TRIES =>
+                    {
                         tracing::warn!(job = job.id, segment, %error, "an input of the audit cannot be had");
                         tools.give_up(job.id, segment, job.handovers).await?;
                     }

@@ -123,6 +123,7 @@ pub(crate) fn chain(view: JobView) -> ChainView {
         }],
         randomness_from: None,
         epoch_from: None,
+        next_job: JOB + 1,
         slashes: Vec::new(),
         due: Vec::new(),
         heartbeat_due: None,

@@ -4,6 +4,7 @@ use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::atomic::Ordering,
+    time::Duration,
 };
 
 use attune_chain_client::{
@@ -12,6 +13,7 @@ use attune_chain_client::{
     H256,
 };
 use attune_store::{ManifestLimits, Url};
+use tokio::time::timeout;
 
 use super::{
     artifact, blocking, disk, expect_root, random32, sort, Tools, WorkError, MANIFEST_BYTES,
@@ -28,17 +30,20 @@ impl Tools {
     /// Re-executes a segment of another provider and keeps the verdict.
     ///
     /// # Errors
-    /// [`WorkError::Unavailable`] if an input could not be fetched (the caller decides when to give up, see
-    /// [`Tools::give_up`]); other errors are this machine's.
+    /// [`WorkError::Unavailable`] if an input could not be fetched and [`WorkError::Slow`] if not within `patience`: who
+    /// serves byte by byte must not keep an auditor from its verdict. The caller decides when to give up, see
+    /// [`Tools::give_up`]. Other errors are this machine's.
     pub async fn audit(
         &self,
         view: JobView,
         audit: AuditInfo,
         model: ModelInfo,
         peers: Vec<Url>,
+        patience: Duration,
     ) -> Result<VerdictFile, WorkError> {
         let (job, segment) = (&view.job, audit.segment);
-        let start = self.fetch_inputs(&view, segment, &model, &peers).await?;
+        let fetched = timeout(patience, self.fetch_inputs(&view, segment, &model, &peers)).await;
+        let start = fetched.map_err(|_| WorkError::Slow(patience))??;
         self.place_inputs(job, &model).await?;
         let training_job = self.training_job(job);
         let start_root = before(&view, segment).map(|commitment| commitment.state_root);

@@ -89,4 +89,7 @@ fn a_pruned_job_leaves_its_adapter_with_who_trained_it_as_long_as_its_record_is_
     let mut gone = pruned(ME);
     gone.records.clear();
     assert_eq!(duties(&gone, &mine), [Duty::Forget { job: JOB }]);
+    // A node that is behind does not know of the job yet, whose nonces nothing can make again.
+    let behind = ChainView { next_job: JOB, ..gone };
+    assert_eq!(duties(&behind, &mine), []);
 }
