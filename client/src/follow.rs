@@ -2,7 +2,7 @@
 //!
 //! The chain says what is settled, block by finalized block; the provider's worker says, to those whom the job entitles,
 //! how far it is between two blocks. A follower that signs for the customer also does the customer's part: it sends the
-//! model and the data to the provider as soon as there is one, and pushes deadlines that everybody else let pass.
+//! model and the data to the provider as soon as there is one, and pushes deadlines and draws that everybody else let pass.
 
 mod words;
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{bail, Context as _, Result};
 use attune_chain_client::{
-    calls, json, types::JobInfo, AccountId, Chain, Error, Submitter, View, Wait, H256,
+    calls, json, types::JobInfo, AccountId, Call, Chain, Error, Submitter, View, Wait, H256,
 };
 use attune_primitives::{machine::JobState, BlockNumber, JobId};
 use indicatif::ProgressBar;
@@ -20,6 +20,7 @@ use crate::{
     context::{is_transient, Context},
     narrate,
     output::{clean, clean_bytes},
+    patience::Patience,
     progress::{say_above, Progress},
     remote::{self, WorkerProgress},
     time::show_span,
@@ -31,6 +32,9 @@ pub use words::{require_result, sentence};
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How many blocks a passed deadline is left to those whose duty it is, before the follower pushes it.
 const GRACE_BLOCKS: BlockNumber = 4;
+/// The same for a draw that could be made: the provider's takes some blocks to be final, and then the other workers' turns
+/// begin.
+const DRAW_GRACE_BLOCKS: BlockNumber = 10;
 /// How often the progress is said where there is no bar.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -68,6 +72,8 @@ pub struct Follower<'a> {
     said_at: std::time::Instant,
     said: String,
     upload_failures: u32,
+    /// How long the milestone that could be drawn has been left alone.
+    undrawn: Patience<u32>,
 }
 
 impl<'a> Follower<'a> {
@@ -94,6 +100,7 @@ impl<'a> Follower<'a> {
             said_at: std::time::Instant::now(),
             said: String::new(),
             upload_failures: 0,
+            undrawn: Patience::new(DRAW_GRACE_BLOCKS),
         })
     }
 
@@ -170,6 +177,7 @@ impl<'a> Follower<'a> {
         if job.state == JobState::Assigned && !self.has_sent_inputs(job) {
             self.send_inputs(view, job).await?;
         }
+        self.push_draw(view, job).await?;
         self.push_deadline(view, job).await
     }
 
@@ -237,13 +245,36 @@ impl<'a> Follower<'a> {
         if view.number() <= job.deadline.saturating_add(grace) {
             return Ok(());
         }
-        match signer.submit(&calls::enforce_deadline(self.job), Wait::Finalized).await {
-            Ok(_) => Ok(()),
-            // Somebody else was faster, or the node is away for a moment: the next block shows it.
-            Err(Error::Rejected(_) | Error::Refused { .. }) => Ok(()),
-            Err(error) if error.is_transient() => Ok(()),
-            Err(error) => Err(error.into()),
+        push(signer, &calls::enforce_deadline(self.job)).await
+    }
+
+    /// Has a milestone's audits drawn that its provider has left alone for some blocks: one that cheats would rather not
+    /// have them drawn. Free of fees when it succeeds.
+    async fn push_draw(&mut self, view: &View, job: &JobInfo) -> Result<()> {
+        let Some(signer) = self.signer else { return Ok(()) };
+        let drawable = self.drawable(view, job).await?;
+        match self.undrawn.over(drawable, view.number()) {
+            Some(milestone) => push(signer, &calls::draw_audits(self.job, milestone)).await,
+            None => Ok(()),
         }
+    }
+
+    /// The first committed milestone that is not drawn, if there is randomness from after its commitment was final.
+    async fn drawable(&self, view: &View, job: &JobInfo) -> Result<Option<u32>> {
+        if !job.state.is_in_work() || self.seen.segments == 0 {
+            return Ok(None);
+        }
+        let draws = view.draws(self.job).await?;
+        for milestone in 0..u32::try_from(job.spec.milestones.len()).unwrap_or(0) {
+            if draws.iter().any(|draw| draw.milestone == milestone) {
+                continue;
+            }
+            let Some(committed_at) = view.committed_at(self.job, milestone).await? else { return Ok(None) };
+            let final_at = committed_at.saturating_add(view.constants().await?.finality_margin);
+            let from = view.randomness().await?.map(|(_, from)| from);
+            return Ok(from.filter(|from| *from > committed_at && *from >= final_at).map(|_| milestone));
+        }
+        Ok(None)
     }
 
     async fn ask_worker(&mut self, job: &JobInfo) {
@@ -334,6 +365,17 @@ impl<'a> Follower<'a> {
 /// What tells one assignment of a job from another.
 fn assignment_key(job: &JobInfo) -> Option<(AccountId, BlockNumber)> {
     job.assignment.as_ref().map(|assignment| (assignment.provider, assignment.assigned_at))
+}
+
+/// Sends a push that anyone may make.
+async fn push(signer: &Submitter, call: &Call) -> Result<()> {
+    match signer.submit(call, Wait::Finalized).await {
+        Ok(_) => Ok(()),
+        // Somebody else was faster, or the node is away for a moment: the next block shows it.
+        Err(Error::Rejected(_) | Error::Refused { .. }) => Ok(()),
+        Err(error) if error.is_transient() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]

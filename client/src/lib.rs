@@ -29,6 +29,7 @@ pub mod money;
 pub mod narrate;
 pub mod net;
 pub mod output;
+pub mod patience;
 pub mod plan;
 pub mod profile;
 pub mod progress;

@@ -22,6 +22,7 @@ use crate::{
     context::{at_best, Context},
     money,
     output::{clean_bytes, Facts, Table},
+    remote,
 };
 
 /// `attune providers …`
@@ -435,11 +436,12 @@ pub async fn advertisement(worker: &str) -> Result<Advertisement> {
     let url = format!("{}/v1/advertisement", worker.trim_end_matches('/'));
     let client = reqwest::Client::builder()
         .timeout(Duration::from_secs(10))
+        .redirect(reqwest::redirect::Policy::none())
         .build()
         .context("making an HTTP client")?;
     let answer = client.get(&url).send().await.and_then(reqwest::Response::error_for_status);
     let answer = answer.with_context(|| format!("asking the worker at {url}; does it run?"))?;
-    answer.json().await.with_context(|| format!("{url} did not answer as a worker does"))
+    remote::decoded(answer).await.with_context(|| format!("{url} did not answer as a worker does"))
 }
 
 fn profile(name: &str, price_per_hour: u128, advertisement: &Advertisement) -> Result<ProviderProfile> {

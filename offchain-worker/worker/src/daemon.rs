@@ -361,6 +361,8 @@ async fn round(
     open_doors(shared, &view, &local);
     shared.state().waits_for = None;
     let duties = reconcile(&view, &local, &shared.policy);
+    // Not if one was lost while the state was read.
+    let is_settled = is_settled && shared.state().is_settled;
     let others_first = duties.iter().any(|duty| duty.takes_nonce() && !duty.is_for_delegator());
     if let Some(next) = searched.filter(|_| is_settled && !others_first) {
         shared.state().pool_search.go_on(view.now, next);

@@ -8,6 +8,7 @@ mod training;
 
 use std::{
     collections::BTreeSet,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -166,7 +167,8 @@ impl Tools {
                 .map(artifact)
                 .collect();
             let data = files.inputs.map(|inputs| inputs.data).filter(|data| !used.contains(data));
-            let adapter = files.result.map(|result| result.adapter).filter(|_| !keep_adapter);
+            let adapter_made = files.result.map(|result| result.adapter);
+            let adapter = adapter_made.filter(|_| !keep_adapter);
             for root in data.iter().chain(&adapter) {
                 let root = artifact(root);
                 let manifest = store.manifest(&root, &ManifestLimits::default());
@@ -175,7 +177,9 @@ impl Tools {
             }
             // A file may be another's, too: the configuration of an adapter is the same for all of the same terms, and what
             // a customer lists as its data may be a file of the base model.
-            let keep = kept_by_others(&store, &base, job, &used);
+            let mut used = used;
+            used.extend(adapter_made.filter(|_| keep_adapter));
+            let keep = kept_by_others(&store, &base, job, &used).map_err(disk(&base))?;
             rubbish.retain(|id| !keep.contains(id));
             for id in rubbish {
                 // What is not there needs no removing; what cannot be removed only takes up room.
@@ -190,19 +194,21 @@ impl Tools {
 
 /// All that must stay in the store when `job` is cleaned up: `used`, what other jobs' folders name, and the files of those
 /// that are directories.
+///
+/// # Errors
+/// If a job's folder can't be read: what it names could not be kept.
 fn kept_by_others(
     store: &LocalStore,
     base: &Path,
     job: JobId,
     used: &BTreeSet<H256>,
-) -> BTreeSet<ArtifactId> {
+) -> io::Result<BTreeSet<ArtifactId>> {
     let mut roots = used.clone();
-    for other in JobDir::all(base).unwrap_or_default().into_iter().filter(|other| *other != job) {
-        let Ok(files) = JobDir::new(base, other).load() else { continue };
+    for other in JobDir::all(base)?.into_iter().filter(|other| *other != job) {
+        let files = JobDir::new(base, other).load()?;
         roots.extend(files.segments.iter().map(|file| file.checkpoint));
         roots.extend(files.kept.values().map(|file| file.checkpoint));
         roots.extend(files.result.map(|result| result.adapter));
-        roots.extend(files.inputs.map(|inputs| inputs.data));
     }
     let mut keep = BTreeSet::new();
     for root in roots.iter().map(artifact) {
@@ -210,7 +216,7 @@ fn kept_by_others(
         keep.extend(manifest.iter().flat_map(|found| found.files()).map(|entry| entry.blake3));
         keep.insert(root);
     }
-    keep
+    Ok(keep)
 }
 
 fn sort(error: StoreError) -> WorkError {
@@ -248,8 +254,12 @@ mod tests {
         // A hostile customer's data, with the model's weights among them.
         let checkpoint = store.put_bytes(b"another job's checkpoint").unwrap();
         let used = BTreeSet::from([H256(root.into()), H256(checkpoint.into())]);
-        let keep = kept_by_others(&store, base, 7, &used);
+        let keep = kept_by_others(&store, base, 7, &used).unwrap();
         assert_eq!(keep, BTreeSet::from([root, weights, checkpoint]));
-        assert_eq!(kept_by_others(&store, base, 7, &BTreeSet::new()), BTreeSet::new());
+        assert_eq!(kept_by_others(&store, base, 7, &BTreeSet::new()).unwrap(), BTreeSet::new());
+        // What a folder names that can't be read is not known to be nobody's.
+        std::fs::create_dir_all(base.join("jobs/8/result.json")).unwrap();
+        assert!(kept_by_others(&store, base, 7, &used).is_err());
+        assert!(kept_by_others(&store, base, 8, &used).is_ok(), "its own is read by who cleans it up");
     }
 }

@@ -311,14 +311,17 @@ fn work_of(
             let audit = found.audits.iter().find(|audit| audit.segment == segment)?.clone();
             let failures = shared.state().failures.get(&duty).copied().unwrap_or(0);
             let peers = peers(view, &found);
-            // Half of the time that is left, for all tries: the other half is for the re-execution and the commitment.
-            let blocks_left = u64::from(audit.deadline.saturating_sub(view.now));
-            let patience = Duration::from_millis(block_millis.saturating_mul(blocks_left).div_euclid(2));
-            let patience = patience.div_f64(f64::from(FETCH_TRIES.saturating_sub(failures).max(1)));
+            // Half of the time to answer, or of what is left of it, is for the inputs; the other half for the re-execution.
+            let left = audit.deadline.saturating_sub(view.now);
+            let half = view.constants.verdict_commit_blocks.div_euclid(2);
+            let blocks = u64::from(left.saturating_sub(half).max(left.div_euclid(2)));
+            let patience = Duration::from_millis(block_millis.saturating_mul(blocks));
             Box::pin(async move {
                 match tools.audit(found, audit, model, peers, patience).await {
-                    Err(error @ (WorkError::Unavailable(_) | WorkError::Slow(_)))
-                        if failures.saturating_add(1) >= FETCH_TRIES =>
+                    Err(error)
+                        if matches!(error, WorkError::Slow(_))
+                            || matches!(error, WorkError::Unavailable(_))
+                                && failures.saturating_add(1) >= FETCH_TRIES =>
                     {
                         tracing::warn!(job = job.id, segment, %error, "an input of the audit cannot be had");
                         tools.give_up(job.id, segment, job.handovers).await?;
