@@ -13,7 +13,7 @@ use attune_primitives::{
     heartbeat::{is_drawn, payload},
     traits::EpochRandomness,
 };
-use frame_support::{pallet_prelude::*, weights::WeightMeter};
+use frame_support::{migrations::MultiStepMigrator, pallet_prelude::*, weights::WeightMeter};
 use frame_system::pallet_prelude::BlockNumberFor;
 use sp_arithmetic::{PerThing, Permill};
 use sp_runtime::traits::{Verify, Zero};
@@ -52,8 +52,12 @@ impl<T: Config> Pallet<T> {
         let period = Period { number: Self::period_number(), randomness };
         let ended = CurrentPeriod::<T>::mutate(|current| current.replace(period));
         let unfinished = Sweeping::<T>::take();
-        // While a migration runs there are neither transactions nor sweeps: whoever could not answer is not judged.
-        let stopped = unfinished.as_ref().is_some_and(|sweep| sweep.cursor.is_none());
+        // Whoever could not answer in all of a period is not judged for it, nor if there was no room to begin the search.
+        let stopped = |ended: &Period| {
+            StoppedIn::<T>::get() == Some(ended.number)
+                || unfinished.as_ref().is_some_and(|sweep| sweep.cursor.is_none())
+        };
+        let stopped = ended.as_ref().is_some_and(stopped);
         if let Some(sweep) = unfinished {
             Self::deposit_event(Event::HeartbeatsUnjudged { period: sweep.period.number });
         }
@@ -66,6 +70,13 @@ impl<T: Config> Pallet<T> {
             Sweeping::<T>::put(Sweep { period: ended, cursor: None });
         }
         true
+    }
+
+    /// Notes it if there are no transactions in this block, as while a migration runs or after it has failed.
+    pub(crate) fn note_stop() {
+        if <T as frame_system::Config>::MultiBlockMigrator::ongoing() {
+            StoppedIn::<T>::put(Self::period_number());
+        }
     }
 
     /// True if the provider has to answer in `period`, and has not. An absent one is asked in every period.

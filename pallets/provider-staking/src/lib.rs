@@ -67,8 +67,8 @@
 //!   locked longer. An absence outlasts chilling. What is locked longer stays so when the provider has answered.
 //! * When a period is over its providers are looked at when blocks have room, at most [`MAX_SWEPT_PER_BLOCK`] in one. What
 //!   the search has not reached when the next period is over has no consequence, and is told
-//!   ([`Event::HeartbeatsUnjudged`]); a period in which it could not even begin, as while a migration stops all
-//!   transactions, is not judged either. Whatever a provider does meanwhile, it is judged first.
+//!   ([`Event::HeartbeatsUnjudged`]); a period in which it could not even begin, or with a block without transactions, as
+//!   while a migration runs, is not judged either. Whatever a provider does meanwhile, it is judged first.
 //! * Whoever keeps the providers in the order of their stake is told once, by each call that changes a provider's stake
 //!   or whether it takes work ([`Config::OnStakeChanged`]).
 //!
@@ -86,8 +86,8 @@
 //! * Nobody is paid for applying a slash.
 //! * A heartbeat shows that somebody has the operator key and listens, not that a GPU works. That shows in jobs and audits.
 //! * Block rewards are cut for those who are absent when they are paid, whoever was absent when the blocks were made.
-//! * A provider that chills or rotates its operator key in each period in which it is asked is never absent. The first
-//!   gets no work, the second pays a fee for what an answer gives for nothing.
+//! * A provider that chills over the end of each period in which it is asked, or rotates its operator key in it, is never
+//!   absent. The first gets no work for those blocks, and both pay a fee for what an answer gives for nothing.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(clippy::arithmetic_side_effects)]
@@ -304,11 +304,11 @@ pub mod pallet {
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         /// In the first block of a period draws who is asked in it. Transactions of that block can answer already.
         fn on_initialize(_: BlockNumberFor<T>) -> Weight {
-            if Self::turn_period() {
-                T::WeightInfo::turn_period()
-            } else {
-                T::DbWeight::get().reads(1)
-            }
+            let turned =
+                if Self::turn_period() { T::WeightInfo::turn_period() } else { T::DbWeight::get().reads(1) };
+            Self::note_stop();
+            // Whether a migration runs, and the note; the turn reads the note.
+            turned.saturating_add(T::DbWeight::get().reads_writes(2, 1))
         }
 
         /// Looks for those who did not answer in the period before.

@@ -7,7 +7,9 @@ use attune_primitives::{
     Balance, BlockNumber, JobId, H256,
 };
 use frame_support::{
-    assert_ok, derive_impl, parameter_types, storage_alias,
+    assert_ok, derive_impl,
+    migrations::MultiStepMigrator,
+    parameter_types, storage_alias,
     traits::{
         fungible::{Inspect, InspectHold, Mutate},
         Authorize, ConstU128, ConstU32, Hooks,
@@ -43,6 +45,20 @@ impl frame_system::Config for Test {
     type AccountId = AccountId;
     type Lookup = IdentityLookup<AccountId>;
     type AccountData = pallet_balances::AccountData<Balance>;
+    type MultiBlockMigrator = Migrator;
+}
+
+/// A migration that runs for as long as the test says.
+pub struct Migrator;
+
+impl MultiStepMigrator for Migrator {
+    fn ongoing() -> bool {
+        Migrating::get()
+    }
+
+    fn step() -> Weight {
+        Weight::zero()
+    }
 }
 
 #[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
@@ -91,6 +107,7 @@ parameter_types! {
     pub const RewardCut: Permill = Permill::from_percent(50);
     /// Everybody is asked in every period, unless a test says otherwise.
     pub static OneIn: u32 = 1;
+    pub static Migrating: bool = false;
     /// The randomness of the next period.
     pub static Entropy: Option<H256> = Some(H256::repeat_byte(1));
 }

@@ -108,6 +108,11 @@ mod storage {
     #[pallet::storage]
     pub type CurrentPeriod<T: Config> = StorageValue<_, Period, OptionQuery>;
 
+    /// The latest period with a block that had no transactions, because a migration ran or had failed: nobody is judged for
+    /// it. Never deleted.
+    #[pallet::storage]
+    pub type StoppedIn<T: Config> = StorageValue<_, u32, OptionQuery>;
+
     /// The search for those who did not answer in the period before. Deleted when it has seen every provider, or when
     /// the next one takes its place.
     #[pallet::storage]

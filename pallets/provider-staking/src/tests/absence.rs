@@ -308,3 +308,27 @@ fn a_period_without_any_housekeeping_is_not_judged() {
         assert_eq!(heartbeats(), (0, 1), "then it goes on as before");
     });
 }
+
+#[test]
+fn nobody_is_judged_for_a_period_in_part_of_which_the_chain_stood_still() {
+    for more in 0..5 {
+        ExtBuilder::build_and_execute(|| {
+            asked();
+            let first = period();
+            run_to(first * PERIOD + PERIOD / 2);
+            // From the middle of one period to the middle of one that is so many later.
+            let last = first + more;
+            Migrating::set(true);
+            run_to_with(last * PERIOD + PERIOD / 2 + 1, Weight::zero());
+            Migrating::set(false);
+            run_to((last + 2) * PERIOD - 1);
+            for unjudged in first..=last {
+                let told = Event::HeartbeatsUnjudged { period: unjudged };
+                assert!(events().contains(&told), "{unjudged}, of {first} to {last}");
+            }
+            assert_eq!(heartbeats(), (0, 0), "a stop over the ends of {more} periods");
+            next_period();
+            assert_eq!(heartbeats(), (0, 1), "then it goes on as before");
+        });
+    }
+}
