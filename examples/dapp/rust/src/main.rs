@@ -16,6 +16,9 @@ use std::str::FromStr;
 use subxt::{config::SubstrateConfig, tx::Payload, OnlineClient, OnlineClientAtBlock};
 use subxt_signer::{sr25519::Keypair, SecretUri};
 
+// The macro reads the file behind Cargo's back; with this, a change of it compiles the program again.
+const _: &[u8] = include_bytes!("../../../../chain-client/metadata/attune.scale");
+
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 #[subxt::subxt(runtime_metadata_path = "../../../chain-client/metadata/attune.scale")]
 mod attune {}
