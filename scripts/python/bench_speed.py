@@ -6,7 +6,8 @@ several times over, so that what disturbs the machine disturbs all of them.
 
 By default every program uses what the processor has. A group of rows by the name of a kernel path (`--kernels avx2`)
 shows a processor that has less: there the exact kernels take that path, and the peers' libraries are held to the same
-instructions. (bfloat16 without a processor's help for it is slow in torch; a factor over that peer says little.)
+instructions. bfloat16 is a peer only where there are instructions for it: torch multiplies it without them in plain
+loops on one thread, which takes minutes for a step of the large shape, and nobody trains like that.
 """
 
 from functools import partial
@@ -25,6 +26,7 @@ PEER_LIMITS = {
     "avxvnni": ("avx2", "AVX2_VNNI", "AVX2"),
     "avx512vnni": ("avx512", "AVX512_CORE_VNNI", "AVX512"),
 }
+WITHOUT_BFLOAT16 = {"portable", "avx2", "avxvnni"}
 KERNELS = [*PEER_LIMITS]
 
 
@@ -39,7 +41,7 @@ def runners(given):
     found = {}
 
     def add_peers(kernels, limits):
-        for dtype in ("float32", "bfloat16"):
+        for dtype in ["float32"] if kernels in WITHOUT_BFLOAT16 else ["float32", "bfloat16"]:
             found[PEFT, dtype, kernels] = partial(train_with_peft, given, dtype=dtype, limits=limits)
 
     def add(arithmetic, kernels, limits):
@@ -89,12 +91,13 @@ def measure(given, shape, repeats):
 
 
 def compare(row, rows):
-    """Adds how a row compares with the peers that have the same instructions: medians by medians."""
+    """Adds how a row compares with the peers that have the same instructions: medians by medians, None without a peer."""
     peers = {peer["arithmetic"]: peer for peer in rows if (peer["trainer"], peer["kernels"]) == (PEFT, row["kernels"])}
     median = lambda of, key: of[key]["median"]
     for name, dtype in (("fp32", "float32"), ("bf16", "bfloat16")):
         for short, key in (("speed", "positions_per_second"), ("memory", "peak_memory_bytes")):
-            row[f"{short}_vs_peft_{name}"] = median(row, key) / median(peers[dtype], key)
+            peer = peers.get(dtype)
+            row[f"{short}_vs_peft_{name}"] = median(row, key) / median(peer, key) if peer else None
 
 
 def try_kernels(given):
@@ -117,8 +120,9 @@ def show(part):
     for row in part["rows"]:
         figures = row["positions_per_second"]
         limits = f"({figures['min']:.0f} – {figures['max']:.0f})"
+        bfloat16 = "—" if row["speed_vs_peft_bf16"] is None else f"{row['speed_vs_peft_bf16']:.2f}"
         print(
             f"{row['model']:12} {row['kernels']:10} {row['trainer']:20} {row['arithmetic']:11} {row['threads']:7} "
-            f"{figures['median']:12.0f} {limits:>17} {row['speed_vs_peft_fp32']:7.2f} {row['speed_vs_peft_bf16']:7.2f} "
+            f"{figures['median']:12.0f} {limits:>17} {row['speed_vs_peft_fp32']:7.2f} {bfloat16:>7} "
             f"{row['peak_memory_bytes']['median'] / 2**20:8.0f} MiB {row['memory_vs_peft_fp32']:7.2f}"
         )

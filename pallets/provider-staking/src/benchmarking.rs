@@ -128,6 +128,7 @@ mod benchmarks {
         Pallet::<T>::do_undelegate(who.clone(), provider.clone(), shares)
             .expect("the delegator has the shares, qed");
         pass_unbonding::<T>();
+        later_slashes::<T>(&provider);
         #[extrinsic_call]
         _(RawOrigin::Signed(who.clone()), provider.clone());
         assert!(!Unbonding::<T>::contains_key(provider, who));
@@ -160,6 +161,7 @@ mod benchmarks {
         in_debt::<T>(&provider, "source", "source operator");
         Pallet::<T>::do_exit(provider.clone()).expect("no bond is open, qed");
         pass_unbonding::<T>();
+        later_slashes::<T>(&provider);
         #[extrinsic_call]
         _(RawOrigin::Signed(provider.clone()), provider.clone(), who.clone());
         assert!(!Delegations::<T>::contains_key(provider, who));
@@ -181,6 +183,7 @@ mod benchmarks {
     fn cancel_slash() -> Result<(), BenchmarkError> {
         let provider = registered::<T>();
         let id = slashed::<T>(&provider);
+        later_slashes::<T>(&provider);
         let origin = T::SlashCancelOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
         #[extrinsic_call]
         _(origin as T::RuntimeOrigin, provider.clone(), id);
@@ -192,6 +195,7 @@ mod benchmarks {
     fn apply_slash() {
         let provider = registered::<T>();
         let id = slashed::<T>(&provider);
+        later_slashes::<T>(&provider);
         pass_slash_delay::<T>();
         let caller: T::AccountId = account("caller", 0, 0);
         #[extrinsic_call]

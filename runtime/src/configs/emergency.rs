@@ -6,7 +6,7 @@
 //! list; a call that is not on it is stopped, so that a new call is stopped until somebody has thought about it.
 //!
 //! **Pauses.** The administrator stops any call by its name, for as long as he likes, but [`NEVER_PAUSED`]: those through
-//! which he himself acts.
+//! which he himself acts, and those that it would cost others to miss.
 //!
 //! Both are filters of calls. Root passes them, hooks of blocks run on, and transactions whose call is stopped are not
 //! taken ([`crate::payment`]).
@@ -90,8 +90,8 @@ pub const GOES_ON: &[Calls] = &[
     ),
 ];
 
-/// What can't be paused: time, without which there is no block, and what the administrator needs to undo a pause. The
-/// pallet of the pauses itself is never paused.
+/// What can't be paused: time, without which there is no block, what the administrator needs to undo a pause, and answers
+/// that the chain itself asks for. The pallet of the pauses itself is never paused.
 pub const NEVER_PAUSED: &[Calls] = &[
     ("Timestamp", None),
     ("Sudo", None),
@@ -99,6 +99,8 @@ pub const NEVER_PAUSED: &[Calls] = &[
     // They only wrap calls: pause what they wrap. The administrator may be a multisig, or act by a proxy.
     ("Multisig", None),
     ("Proxy", Some(&["proxy"])),
+    // It is asked for: who could not answer would count as absent, and lose rewards by it.
+    ("ProviderStaking", Some(&["heartbeat"])),
 ];
 
 /// True if `calls` names this call.

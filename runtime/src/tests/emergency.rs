@@ -310,7 +310,7 @@ fn every_call_is_paused_alone_or_can_not_be_paused() {
         let expected: BTreeMap<_, _> = ["Timestamp", "Sudo", "SafeMode", "TxPause", "Multisig"]
             .map(|pallet| (pallet, all(pallet)))
             .into_iter()
-            .chain([("Proxy", ["proxy"].into())])
+            .chain([("Proxy", ["proxy"].into()), ("ProviderStaking", ["heartbeat"].into())])
             .collect();
         assert_eq!(never, expected);
     });

@@ -156,6 +156,15 @@ pub(super) fn slashed<T: Config>(provider: &T::AccountId) -> SlashId {
     id
 }
 
+/// As many slashes of `provider` as can be pending, but those that are. They are booked now, so that they hold nothing of
+/// what is free by now, and whoever wants to know that has to look them up.
+pub(super) fn later_slashes<T: Config>(provider: &T::AccountId) {
+    let pending = Pools::<T>::get(provider).map(|pool| pool.pending_slashes).unwrap_or_default();
+    for _ in pending..MAX_PENDING_SLASHES {
+        Pallet::<T>::slash_for_offence(provider, Permill::from_parts(1), None);
+    }
+}
+
 /// A provider that has missed a heartbeat before, in a period in which it is asked, while the one before it, in which it
 /// was asked, too, is still to be swept.
 pub(super) fn asked<T: Config>() -> (T::AccountId, u32) {
@@ -199,7 +208,8 @@ pub(super) fn in_debt<T: Config>(
     delegator::<T>(provider);
     let id = slashed::<T>(&from);
     pass_unbonding::<T>();
-    Pallet::<T>::do_apply_slash(from, id).expect("its time has come, qed");
+    Pallet::<T>::do_apply_slash(from.clone(), id).expect("its time has come, qed");
+    later_slashes::<T>(&from);
     who
 }
 

@@ -1,5 +1,6 @@
 //! What was stored before is what is stored after.
 
+use attune_primitives::provider::{Hardware, ProviderProfile};
 use codec::{Decode, DecodeAll, Encode};
 use frame_support::{
     migrations::{SteppedMigration, SteppedMigrationError},
@@ -85,6 +86,84 @@ fn heartbeats_are_added_and_all_else_of_a_provider_is_kept() {
         assert_eq!(Staking::on_chain_storage_version(), 2);
         assert_eq!(everything_else(), others, "nothing else is touched");
         assert_eq!(Migration::compare(before), Ok(()));
+    });
+}
+
+/// Bob as version 1 of the storage wrote him, byte by byte and without any of today's types: the fields of runtime version
+/// 1's `Provider`, in its order.
+fn bob_of_version_1() -> Vec<u8> {
+    let text =
+        |text: &str| [&[u8::try_from(text.len() * 4).expect("it is short, qed")], text.as_bytes()].concat();
+    [
+        // The profile: name, endpoint, class, exact version; hardware: model, accelerators, MiB; price, tokens per second.
+        text("Bob"),
+        text("http://bob:9000"),
+        text("gpu-b"),
+        vec![0x02, 0x01],
+        text("H100"),
+        vec![0x08, 0x00],
+        vec![0x00, 0x40, 0x01, 0x00],
+        vec![0xd2, 0x04, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        vec![0x39, 0x30, 0x00, 0x00],
+        // The commission, 7 %, and a rise to 12 % from block 77 on.
+        vec![0x70, 0x11, 0x01, 0x00],
+        vec![0x01, 0xc0, 0xd4, 0x01, 0x00, 0x4d, 0x00, 0x00, 0x00],
+        // The operator, account 12, and the status: chilled.
+        vec![12, 0, 0, 0, 0, 0, 0, 0],
+        vec![0x01],
+        // Jobs finished and failed; audits answered, missed and overruled.
+        vec![101, 0, 0, 0, 102, 0, 0, 0, 103, 0, 0, 0, 104, 0, 0, 0, 105, 0, 0, 0],
+        // Registered in block 3; the deposit, 50.
+        vec![0x03, 0x00, 0x00, 0x00],
+        vec![50, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    ]
+    .concat()
+}
+
+#[test]
+fn a_provider_is_what_version_1_wrote_field_by_field() {
+    ExtBuilder::build_and_execute(|| {
+        run_to(1);
+        register_bob();
+        assert!(Staking::chill(signed(BOB)).is_ok());
+        unhashed::put_raw(&Providers::<Test>::hashed_key_for(BOB), &bob_of_version_1());
+        StorageVersion::new(1).put::<Staking>();
+        assert_eq!(Providers::<Test>::get(BOB), None, "it is not in today's form");
+        assert!(!Staking::takes_work(&BOB), "and its status is read all the same");
+        assert_eq!(Migration::step(None, &mut WeightMeter::new()), Ok(None));
+        let bytes = |text: &str| text.as_bytes().to_vec();
+        let expected = Provider {
+            profile: ProviderProfile {
+                name: bytes("Bob").try_into().expect("it is short, qed"),
+                endpoint: bytes("http://bob:9000").try_into().expect("it is short, qed"),
+                class: bytes("gpu-b").try_into().expect("it is short, qed"),
+                exact_version: 258,
+                hardware: Hardware {
+                    model: bytes("H100").try_into().expect("it is short, qed"),
+                    accelerators: 8,
+                    memory_mib: 81_920,
+                },
+                price_per_gpu_hour: 1_234,
+                tokens_per_second: 12_345,
+            },
+            commission: Permill::from_percent(7),
+            rise: Some(CommissionRise { to: Permill::from_percent(12), from_block: 77 }),
+            operator: BOB_KEY,
+            status: Status::Chilled,
+            reputation: Reputation {
+                jobs_finished: 101,
+                jobs_failed: 102,
+                audits_answered: 103,
+                audits_missed: 104,
+                audits_overruled: 105,
+                heartbeats_answered: 0,
+                heartbeats_missed: 0,
+            },
+            presence: Presence { due_from: period() + 1 + GRACE_PERIODS, absent_since: None },
+            registered_at: 3,
+            deposit: 50,
+        };
+        assert_eq!(Providers::<Test>::get(BOB), Some(expected));
     });
 }
 
