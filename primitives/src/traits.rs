@@ -55,8 +55,9 @@ pub trait Providers<AccountId> {
     /// Frees the bond of `job`. Does nothing if there is none.
     fn release_bond(provider: &AccountId, job: JobId);
     /// Books a slash of `part` of the bond of `job` (rounded up) and frees the rest. The slash acts after a delay in
-    /// which it can be cancelled; then up to `compensation` of it goes to `customer`, and nobody who judged gets any
-    /// of what is left. Never fails. Returns the amount that is booked, in planck; 0 if the job has no bond.
+    /// which it can be cancelled; then up to `compensation` of what the provider itself loses goes to `customer`, and
+    /// nobody who judged gets any of what is left. Never fails. Returns the amount that is booked, in planck; 0 if the job
+    /// has no bond.
     fn slash_bond(
         provider: &AccountId,
         job: JobId,

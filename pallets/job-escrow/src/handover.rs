@@ -89,7 +89,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Audit fees that were paid for milestones which are not verified. What a slash compensates: paid milestones keep
-    /// their value, and a provider that is its own customer must not get their price back out of its delegators' stake.
+    /// their value.
     pub(crate) fn fees_in_vain(job: &Job<T::AccountId>) -> Result<Balance, DispatchError> {
         let dropped = job.audit_fees.iter().skip(usize::try_from(job.milestones_paid).unwrap_or(usize::MAX));
         let sum = dropped.copied().try_fold(0u128, |sum: Balance, fees| sum.checked_add(fees));

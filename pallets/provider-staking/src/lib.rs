@@ -30,19 +30,20 @@
 //!   does not cover the bonds of open jobs; every job has deadlines, so that ends.
 //! * Bonds are locked only on what one slash could take: the self-bond, and of the active delegations
 //!   [`Config::DelegatorLossCap`].
-//! * A conviction books a slash, which waits for [`Config::SlashDelay`]. Until then
-//!   [`Config::SlashCancelOrigin`] can cancel it; from then on anyone can apply it, and nobody can cancel it. While any
-//!   slash of a pool is pending nothing is redelegated from or to it and no new delegation comes in; to begin to unbond
-//!   is possible. It holds back what was bound when it was booked, stake whose time to unbond ended later; what was free
-//!   by then leaves, so that one small slash after the other holds nobody for longer than the delay of one. The amount
-//!   counts as locked like a bond. A pool has at most
-//!   [`MAX_PENDING_SLASHES`] pending slashes; one beyond that is applied at once, so that none is lost.
+//! * A conviction books a slash, which waits for [`Config::SlashDelay`]. Until then [`Config::SlashCancelOrigin`] can
+//!   cancel it; from then on anyone can apply it, and nobody can cancel it. While any slash of a pool is pending
+//!   nothing is redelegated from or to it and no new delegation comes in; to begin to unbond is possible. It holds back
+//!   what was bound when it was booked, stake whose time to unbond ended later; what of delegators was free by then
+//!   leaves, so that one small slash after the other holds nobody for longer than the delay of one, and leaves the
+//!   others no more to pay. The provider's own stake stays, whatever its time. The amount counts as locked like a bond.
+//!   A pool has at most [`MAX_PENDING_SLASHES`] pending slashes; one beyond that is applied at once, so that none is
+//!   lost.
 //! * A slash takes the self-bond first, then what of it is unbonding, then active and unbonding delegations in
 //!   proportion, rounded up, but of these at most [`Config::DelegatorLossCap`] for each offence. It never takes more
-//!   than is there. From it the customer gets what the job has cost in vain. The reporter of an offence gets
-//!   [`Config::ReporterReward`] of what the provider itself loses, and nothing of its delegators' loss: nobody gains who
-//!   reports itself. The rest goes to [`Config::SlashSink`]. What a customer can't receive is owed to it
-//!   ([`Call::claim_compensation`]).
+//!   than is there. Out of what the provider itself loses the customer gets what the job has cost in vain, and the
+//!   reporter of an offence [`Config::ReporterReward`] of it. Nobody gets any of the delegators' loss: a provider could
+//!   be its own customer, auditors and reporter, and gain what they lose. The rest goes to [`Config::SlashSink`]. What
+//!   a customer can't receive is owed to it ([`Call::claim_compensation`]).
 //! * Redelegated stake works for its new provider at once, and answers for the old one as if it were unbonding there:
 //!   for [`Config::UnbondingBlocks`], and while a slash of the old provider is pending that was booked within them, its
 //!   shares can't leave
@@ -432,7 +433,8 @@ pub mod pallet {
         }
 
         /// Pays the caller all of its unbonding stake in this pool whose time is over: delegators and the provider
-        /// itself alike. Refused while a slash of the pool is pending.
+        /// itself alike. What a pending slash holds stays: of the provider's own stake all, of a delegator's what was bound
+        /// when the slash was booked.
         #[pallet::call_index(8)]
         #[pallet::weight(T::WeightInfo::withdraw())]
         pub fn withdraw(origin: OriginFor<T>, provider: T::AccountId) -> DispatchResult {

@@ -65,18 +65,21 @@ impl<T: Config> Pallet<T> {
         reporter: Option<&T::AccountId>,
     ) {
         let Some(pool) = Pools::<T>::get(provider) else { return };
-        let Some(amount) = Self::offence_amount(&pool, part) else {
+        let amount = Self::answering(&pool).and_then(|delegated| {
+            let own = pool.own()?;
+            let most = own.checked_add(T::DelegatorLossCap::get().mul_floor(delegated))?;
+            Some(part.mul_ceil(own.checked_add(delegated)?).min(most))
+        });
+        let Some(amount) = amount else {
             defensive!("the stake of a pool and what was moved out of it is no more than the issuance");
             return;
         };
         Self::book(provider, Cause::Offence, amount, None, reporter.cloned());
     }
 
-    /// What an offence costs: `part` of the whole pool, with the stake that was moved away and still answers for it.
-    fn offence_amount(pool: &Pool, part: Permill) -> Option<Balance> {
-        let (own, delegated) = (pool.own()?, pool.delegated()?.checked_add(pool.moved)?);
-        let most = own.checked_add(T::DelegatorLossCap::get().mul_floor(delegated))?;
-        Some(part.mul_ceil(own.checked_add(delegated)?).min(most))
+    /// The delegations that answer for an offence: those here, and the stake that was moved away and is still tied.
+    fn answering(pool: &Pool) -> Option<Balance> {
+        pool.delegated()?.checked_add(pool.moved)
     }
 
     /// Books a slash of `amount` and returns it.
@@ -106,12 +109,18 @@ impl<T: Config> Pallet<T> {
         let id = NextSlashId::<T>::get();
         NextSlashId::<T>::put(id.checked_add(1).ok_or(Error::<T>::ArithmeticOverflow)?);
         let full = pool.pending_slashes >= MAX_PENDING_SLASHES;
+        let delegated = match slash.cause {
+            Cause::Job(_) => 0,
+            Cause::Offence => Self::answering(&pool).ok_or(Error::<T>::ArithmeticOverflow)?,
+        };
         pool.locked = pool.locked.checked_add(slash.amount).ok_or(Error::<T>::ArithmeticOverflow)?;
         pool.pending_slashes = pool.pending_slashes.checked_add(1).ok_or(Error::<T>::ArithmeticOverflow)?;
         Pools::<T>::insert(provider, pool);
         if !full {
-            SlashQueue::<T>::try_mutate(provider, |queue| queue.try_push((id, Self::now())))
-                .map_err(|_| Error::<T>::ArithmeticOverflow)?;
+            SlashQueue::<T>::try_mutate(provider, |queue| {
+                queue.try_push(QueuedSlash { id, booked: Self::now(), delegated })
+            })
+            .map_err(|_| Error::<T>::ArithmeticOverflow)?;
         }
         Self::deposit_event(Event::SlashBooked {
             provider: provider.clone(),
@@ -127,22 +136,23 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Takes a slash off the books, and what it kept locked with it. The caller writes the pool.
+    /// Takes a slash off the books, and what it kept locked with it. Returns it with the delegations that it was worked out
+    /// from, if that is known. The caller writes the pool.
     fn unbook(
         provider: &T::AccountId,
         id: SlashId,
-    ) -> Result<(Pool, PendingSlash<T::AccountId>), DispatchError> {
+    ) -> Result<(Pool, PendingSlash<T::AccountId>, Balance), DispatchError> {
         let mut pool = Self::pool(provider)?;
         let slash = PendingSlashes::<T>::take(provider, id).ok_or(Error::<T>::NoSuchSlash)?;
         pool.locked = pool.locked.checked_sub(slash.amount).ok_or(Error::<T>::ArithmeticOverflow)?;
         pool.pending_slashes = pool.pending_slashes.checked_sub(1).ok_or(Error::<T>::ArithmeticOverflow)?;
-        SlashQueue::<T>::mutate_exists(provider, |slot| {
-            *slot = slot.take().and_then(|mut queue| {
-                queue.retain(|(booked, _)| *booked != id);
-                (!queue.is_empty()).then_some(queue)
-            });
-        });
-        Ok((pool, slash))
+        let mut queue = SlashQueue::<T>::take(provider);
+        let place = queue.iter().position(|queued| queued.id == id);
+        let delegated = place.map(|place| queue.remove(place).delegated).unwrap_or_default();
+        if !queue.is_empty() {
+            SlashQueue::<T>::insert(provider, queue);
+        }
+        Ok((pool, slash, delegated))
     }
 
     /// The block in which the oldest pending slash of `pool` was booked, `None` if none is pending. It holds what was
@@ -153,7 +163,7 @@ impl<T: Config> Pallet<T> {
         }
         let queue = SlashQueue::<T>::get(provider);
         let known = u32::try_from(queue.len()).unwrap_or(u32::MAX);
-        let oldest = queue.first().filter(|_| known >= pool.pending_slashes).map(|(_, booked)| *booked);
+        let oldest = queue.first().filter(|_| known >= pool.pending_slashes).map(|queued| queued.booked);
         Some(oldest.unwrap_or_default())
     }
 
@@ -164,7 +174,7 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(crate) fn do_cancel_slash(provider: T::AccountId, id: SlashId) -> DispatchResult {
-        let (pool, slash) = Self::unbook(&provider, id)?;
+        let (pool, slash, _) = Self::unbook(&provider, id)?;
         ensure!(Self::now() < slash.apply_at, Error::<T>::SlashDue);
         Pools::<T>::insert(&provider, pool);
         Self::deposit_event(Event::SlashCancelled { provider, slash: id, amount: slash.amount });
@@ -179,8 +189,8 @@ impl<T: Config> Pallet<T> {
 
     /// Takes a booked slash, or what is there for it, out of the pool.
     fn apply(provider: &T::AccountId, id: SlashId) -> DispatchResult {
-        let (mut pool, slash) = Self::unbook(provider, id)?;
-        let cut = Self::cut(&mut pool, &slash).ok_or(Error::<T>::ArithmeticOverflow)?;
+        let (mut pool, slash, delegated) = Self::unbook(provider, id)?;
+        let cut = Self::cut(&mut pool, &slash, delegated).ok_or(Error::<T>::ArithmeticOverflow)?;
         Self::cut_self_chunks(provider, cut.self_unbonding)?;
         let taken = cut.sum().ok_or(Error::<T>::ArithmeticOverflow)?;
         let own = cut.own().ok_or(Error::<T>::ArithmeticOverflow)?;
@@ -214,8 +224,9 @@ impl<T: Config> Pallet<T> {
     /// delegations in proportion, and of these no more than the cap.
     ///
     /// An offence is also shared by what was redelegated from here and still has its lien. That money is elsewhere;
-    /// `survival` is what the liens are settled by.
-    fn cut(pool: &mut Pool, slash: &PendingSlash<T::AccountId>) -> Option<Cut> {
+    /// `survival` is what the liens are settled by. Of the `delegated` that the amount was worked out from, some may have
+    /// left by now, free before it was booked: nobody pays their part.
+    fn cut(pool: &mut Pool, slash: &PendingSlash<T::AccountId>, delegated: Balance) -> Option<Cut> {
         let cap = T::DelegatorLossCap::get();
         let self_bond = slash.amount.min(pool.self_bond);
         let rest = slash.amount.checked_sub(self_bond)?;
@@ -225,7 +236,7 @@ impl<T: Config> Pallet<T> {
         let present = pool.delegated()?;
         let shared_by = match slash.cause {
             Cause::Job(_) => present,
-            Cause::Offence => present.checked_add(pool.moved)?,
+            Cause::Offence => Self::answering(pool)?.max(delegated),
         };
         let loss = rest.min(cap.mul_floor(shared_by));
         let part_of = |loss, part, whole| match whole {
@@ -269,8 +280,8 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Pays the taken money, of which `own` was the provider's: first the customer, then the reporter, and what is left
-    /// to the sink. The reward is a part of the provider's own loss alone: who reports itself would otherwise be paid out of
-    /// its delegators' loss, and gain.
+    /// to the sink. Nobody gets any of the delegators' loss: a provider may be its own customer, auditors and reporter, by
+    /// accounts that nobody knows to be its, and would gain what they lose.
     fn pay_out(
         provider: &T::AccountId,
         slash: &PendingSlash<T::AccountId>,
@@ -279,7 +290,7 @@ impl<T: Config> Pallet<T> {
     ) -> Result<Split, DispatchError> {
         let mut split = Split { remainder: taken, ..Default::default() };
         if let Some(Compensation { customer, most }) = &slash.compensation {
-            let due = taken.min(*most);
+            let due = own.min(*most);
             split.remainder = taken.checked_sub(due).ok_or(Error::<T>::ArithmeticOverflow)?;
             if Self::pay_from_hold(provider, customer, due) {
                 split.compensated = due;

@@ -252,17 +252,20 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Pays `owner` all of its stake whose time is over and which no pending slash holds. False if there is none.
+    /// Pays `owner` all of its stake whose time is over and which no pending slash holds. False if there is none. Of the
+    /// provider's own stake any slash holds all: were it gone when the slash acts, the delegators would pay its part.
     fn pay_unbonded(
         pool: &mut Pool,
         provider: &T::AccountId,
         owner: &T::AccountId,
     ) -> Result<bool, DispatchError> {
-        let until = Self::free_until(provider, pool);
-        let due = if owner == provider {
-            Self::take_due_self_bond(pool, provider, until)?
-        } else {
+        let due = if owner != provider {
+            let until = Self::free_until(provider, pool);
             Self::take_due_shares(pool, provider, owner, until)?
+        } else if pool.pending_slashes == 0 {
+            Self::take_due_self_bond(pool, provider)?
+        } else {
+            None
         };
         let Some(amount) = due else { return Ok(false) };
         if amount > 0 {
@@ -281,7 +284,7 @@ impl<T: Config> Pallet<T> {
         Ok(true)
     }
 
-    /// Unbonding stake that unlocks up to this block is free.
+    /// A delegator's stake that unlocks up to this block is free.
     pub(crate) fn free_until(provider: &T::AccountId, pool: &Pool) -> BlockNumber {
         let now = Self::now();
         Self::oldest_slash(provider, pool).map_or(now, |booked| booked.min(now))
@@ -312,21 +315,21 @@ impl<T: Config> Pallet<T> {
         pool.unbonding.take(shares).map(Some).ok_or(Error::<T>::ArithmeticOverflow.into())
     }
 
-    /// The same for the provider's own stake.
+    /// The same for the provider's own stake, up to now.
     fn take_due_self_bond(
         pool: &mut Pool,
         provider: &T::AccountId,
-        until: BlockNumber,
     ) -> Result<Option<Balance>, DispatchError> {
+        let now = Self::now();
         let mut chunks = SelfUnbonding::<T>::get(provider);
         let mut amount: Balance = 0;
-        for chunk in chunks.iter().filter(|chunk| chunk.unlock_at <= until) {
+        for chunk in chunks.iter().filter(|chunk| chunk.unlock_at <= now) {
             amount = amount.checked_add(chunk.amount).ok_or(Error::<T>::ArithmeticOverflow)?;
         }
         if amount == 0 {
             return Ok(None);
         }
-        chunks.retain(|chunk| chunk.unlock_at > until);
+        chunks.retain(|chunk| chunk.unlock_at > now);
         Self::store_self_chunks(provider, chunks);
         pool.self_unbonding =
             pool.self_unbonding.checked_sub(amount).ok_or(Error::<T>::ArithmeticOverflow)?;

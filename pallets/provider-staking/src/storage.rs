@@ -56,15 +56,14 @@ mod storage {
         ValueQuery,
     >;
 
-    /// The pending slashes of a provider and the blocks in which they were booked, in that order: what a slash holds back
-    /// is told by one read. Slashes that an earlier runtime booked are missing; they count as booked before everything.
+    /// The pending slashes of a provider in the order of booking: what they hold back is told by one read. Slashes that an earlier runtime booked are missing; they count as booked before everything.
     /// Deleted with the last of them.
     #[pallet::storage]
     pub type SlashQueue<T: Config> = StorageMap<
         _,
         Blake2_128Concat,
         T::AccountId,
-        BoundedVec<(SlashId, BlockNumber), ConstU32<MAX_PENDING_SLASHES>>,
+        BoundedVec<QueuedSlash, ConstU32<MAX_PENDING_SLASHES>>,
         ValueQuery,
     >;
 

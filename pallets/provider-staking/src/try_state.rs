@@ -125,9 +125,17 @@ impl<T: Config> Pallet<T> {
         }
         for (provider, queue) in SlashQueue::<T>::iter() {
             ensure!(!queue.is_empty(), "an empty queue of slashes is stored");
-            ensure!(queue.is_sorted_by_key(|(_, booked)| *booked), "slashes are not in the order of booking");
-            let is_pending = |id: &SlashId| PendingSlashes::<T>::contains_key(&provider, id);
-            ensure!(queue.iter().all(|(id, _)| is_pending(id)), "a slash is queued that is not pending");
+            ensure!(
+                queue.is_sorted_by_key(|queued| (queued.booked, queued.id)),
+                "slashes are not in the order of booking"
+            );
+            let is_pending = |queued: &QueuedSlash| PendingSlashes::<T>::contains_key(&provider, queued.id);
+            ensure!(queue.iter().all(is_pending), "a slash is queued that is not pending");
+            // Those that an earlier runtime booked are not queued, and have lower numbers.
+            let first = queue.first().map(|queued| queued.id);
+            let known =
+                PendingSlashes::<T>::iter_key_prefix(&provider).filter(|id| Some(*id) >= first).count();
+            ensure!(known == queue.len(), "a slash is not queued that was booked after one that is");
         }
         for (id, pool) in Pools::<T>::iter() {
             let found = sums.remove(&id).unwrap_or_default();

@@ -353,6 +353,20 @@ pub struct PendingSlash<AccountId> {
     pub apply_at: BlockNumber,
 }
 
+/// What a pending slash holds, and whom it concerns.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct QueuedSlash {
+    /// Its number.
+    pub id: SlashId,
+    /// The block in which it was booked.
+    pub booked: BlockNumber,
+    /// The delegations that an offence's amount was worked out from, in planck, with what had been moved away and was still
+    /// tied: who leaves before the slash acts, because it was free by then, leaves the others no more to pay. 0 for a job.
+    pub delegated: Balance,
+}
+
 /// Self-bond on its way out. In planck, not in shares: its one owner is the first to be slashed anyway.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,

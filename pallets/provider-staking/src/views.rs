@@ -340,7 +340,10 @@ impl<T: Config> Pallet<T> {
             unlock_at,
             blocks_left: unlock_at.saturating_sub(now),
         };
-        let free_until = Self::free_until(provider, &pool);
+        // Of the provider's own stake any slash holds all.
+        let oldest =
+            Self::oldest_slash(provider, &pool).map(|booked| if owner == provider { 0 } else { booked });
+        let free_until = oldest.map_or(now, |booked| booked.min(now));
         let is_over = |unlock_at: BlockNumber| unlock_at <= free_until;
         // What is due is taken off this copy of the pool as a withdrawal would, to see whether it may leave.
         let (chunks, due) = if owner == provider {
@@ -357,11 +360,12 @@ impl<T: Config> Pallet<T> {
             let due = due.try_fold(0u128, |sum, chunk| sum.checked_add(chunk.shares))?;
             (parts, pool.unbonding.take(due)?)
         };
-        let oldest = Self::oldest_slash(provider, &pool);
         let last = chunks.iter().map(|chunk| chunk.unlock_at).max().unwrap_or_default();
         let obstacle = if oldest.is_some_and(|booked| booked < last) {
             let queue = SlashQueue::<T>::get(provider);
-            let is_later = |slash: SlashId| queue.iter().any(|(id, booked)| *id == slash && *booked >= last);
+            let is_later = |slash: SlashId| {
+                owner != provider && queue.iter().any(|queued| queued.id == slash && queued.booked >= last)
+            };
             let holding = Self::view_slashes(provider).into_iter().filter(|info| !is_later(info.slash));
             let until = holding.map(|info| info.pending.apply_at).max();
             Some(Obstacle::SlashPending { until: until.unwrap_or(now) })

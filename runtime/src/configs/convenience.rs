@@ -45,7 +45,6 @@ pub const NON_TRANSFER: &[Calls] = &[
     ("Multisig", None),
     // The pallet gives nobody more rights than the proxy that asks has.
     ("Proxy", None),
-    ("Session", None),
     ("VoterList", None),
     (
         "JobEscrow",
@@ -81,7 +80,7 @@ pub const NON_TRANSFER: &[Calls] = &[
     (
         "ProviderStaking",
         // Not `register`, `bond_more`, `delegate`, `redelegate`: stake can be slashed, and a slash compensates a customer. Not
-        // `set_operator`: who has that key works with the stake.
+        // `set_operator`, nor `Session.set_keys`: who has those keys works with the stake.
         Some(&[
             "set_profile",
             "set_commission",

@@ -37,7 +37,6 @@ fn a_proxy_that_must_not_spend_does_not_spend() {
         "ProofOfTraining",
         "ProviderStaking",
         "Proxy",
-        "Session",
         "System",
         "Utility",
         "VoterList",

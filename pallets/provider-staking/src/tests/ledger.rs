@@ -44,13 +44,15 @@ pub(super) struct Ledger {
     /// By provider and delegator.
     ties: BTreeMap<(AccountId, AccountId), Tie>,
     free: BTreeMap<AccountId, f64>,
+    /// The delegations that a booked offence was worked out from.
+    answering: BTreeMap<SlashId, f64>,
     acts: u32,
 }
 
 /// What has to be known from before an act.
 #[derive(Default)]
 pub(super) struct Foreseen {
-    slash: Option<PendingSlash<AccountId>>,
+    slash: Option<(SlashId, PendingSlash<AccountId>)>,
     /// Stake that unlocks later is held.
     free_until: BlockNumber,
     /// The provider whose self-bond leaves is absent.
@@ -121,16 +123,19 @@ impl Ledger {
             }
             ledger.books.insert(id, book);
         }
+        let queued = SlashQueue::<Test>::iter_values().flatten();
+        ledger.answering = queued.map(|queued| (queued.id, real(queued.delegated))).collect();
         ledger.free = (1..=9).map(|who| (who, real(free(who)))).collect();
         ledger
     }
 
     pub(super) fn foresee(&self, act: &Act) -> Foreseen {
         match act {
-            Act::ApplySlash { provider, nth } => Foreseen {
-                slash: PendingSlashes::<Test>::get(provider, slash_id(*provider, *nth)),
-                ..Default::default()
-            },
+            Act::ApplySlash { provider, nth } => {
+                let id = slash_id(*provider, *nth);
+                let slash = PendingSlashes::<Test>::get(provider, id).map(|slash| (id, slash));
+                Foreseen { slash, ..Default::default() }
+            }
             Act::Withdraw { provider, .. } | Act::Evict { provider, .. } => {
                 Foreseen { free_until: free_until(*provider), ..Default::default() }
             }
@@ -258,8 +263,16 @@ impl Ledger {
                 assert!(remainder >= EXISTENTIAL, "{remainder}");
                 self.pay(provider, real(DEPOSIT + remainder));
             }
+            Act::Offence { provider, .. } => {
+                let booked = SlashQueue::<Test>::get(provider).last().map(|queued| queued.id);
+                let once = self.books.contains_key(&provider).then(|| self.answering(provider).1);
+                if let Some((id, once)) = booked.zip(once) {
+                    self.answering.entry(id).or_insert(once);
+                }
+            }
             Act::ApplySlash { provider, .. } => {
-                self.slash(provider, foreseen.slash.expect("the pallet found it, qed"));
+                let (id, slash) = foreseen.slash.expect("the pallet found it, qed");
+                self.slash(provider, id, slash);
             }
             Act::Earn { provider, amount, commission } => {
                 self.earn(provider, real(amount), ratio(commission))
@@ -304,8 +317,17 @@ impl Ledger {
         self.pay(provider, amount - shared);
     }
 
-    fn slash(&mut self, provider: AccountId, slash: PendingSlash<AccountId>) {
+    /// The delegations of a provider, here and where they are tied.
+    fn answering(&self, provider: AccountId) -> (f64, f64) {
+        let book = &self.books[&provider];
+        let here = book.active.values().sum::<f64>() + book.leaving.values().map(sum).sum::<f64>();
         let moved = self.ties.values().filter(|tie| tie.from == provider).map(|tie| tie.moved).sum::<f64>();
+        (here, here + moved)
+    }
+
+    fn slash(&mut self, provider: AccountId, id: SlashId, slash: PendingSlash<AccountId>) {
+        let (here, answering) = self.answering(provider);
+        let once = self.answering.remove(&id).unwrap_or_default();
         let book = self.book(provider);
         let amount = real(slash.amount);
         let own = amount.min(book.own);
@@ -318,8 +340,7 @@ impl Ledger {
             left -= part;
         }
 
-        let here = book.active.values().sum::<f64>() + book.leaving.values().map(sum).sum::<f64>();
-        let shared_by = if slash.cause == Cause::Offence { here + moved } else { here };
+        let shared_by = if slash.cause == Cause::Offence { answering.max(once) } else { here };
         let rate = if shared_by < 0.5 { 0.0 } else { ((amount - own - own_leaving) / shared_by).min(CAP) };
         for active in book.active.values_mut() {
             *active *= 1.0 - rate;
@@ -335,9 +356,8 @@ impl Ledger {
                 tie.value *= 1.0 - rate;
             }
         }
-        let taken = own + own_leaving + here * rate;
         let most = slash.compensation.as_ref().map_or(0.0, |compensation| real(compensation.most));
-        self.pay(CUSTOMER, taken.min(most));
+        self.pay(CUSTOMER, (own + own_leaving).min(most));
         if let Some(reporter) = slash.reporter.filter(|reporter| *reporter != provider) {
             self.pay(reporter, (own + own_leaving) * 0.05);
         }

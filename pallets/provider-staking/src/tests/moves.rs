@@ -142,7 +142,7 @@ fn a_jobs_slash_costs_moved_stake_the_same_part_as_stake_that_stayed() {
         delegate(EVE, 1_000);
         lock(1, 1_300);
         assert_eq!(convict(1, Permill::one(), ZOE, 1_300).from, [1_000, 0, 300, 0]);
-        assert_eq!((worth(EVE), free(ZOE)), (900, WEALTH + 1_300));
+        assert_eq!((worth(EVE), free(ZOE)), (900, WEALTH + 1_000));
         assert_ok!(Staking::settle_lien(signed(ZOE), BOB, DAVE));
         assert_eq!(worth_at_bob(DAVE), 2_700);
     });
