@@ -31,8 +31,8 @@
 //! ```
 //!
 //! **Limitations:** the `avxvnni` path was compiled and its instructions read, but no machine that has it was at hand;
-//! `neon` was run under an emulator only. A product with few rows (one, say) is no faster than packing its right
-//! operand: weights that are used row by row want a kernel of another shape.
+//! `neon` was run under an emulator only, which `scripts/test` does where there is one. A product with few rows (one,
+//! say) is no faster than packing its right operand: weights that are used row by row want a kernel of another shape.
 //!
 //! Why our own: rten-gemm 0.27, the best kept of the integer crates, takes 8-bit operands only, and its AVX2 path
 //! saturates (`may_saturate`); 15-bit mantissas would need two of its products and an exact path that it lacks.
