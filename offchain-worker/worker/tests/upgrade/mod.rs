@@ -66,7 +66,7 @@ async fn a_network_under_load_is_upgraded_and_loses_no_job_and_no_balance() {
     if works_before {
         begin_training(&network, &customer, trained).await;
     }
-    let staker = Staker::make(&network, providers[4]).await;
+    let staker = Staker::make(&network, providers[4], providers[5]).await;
     let at_rest = JobsAtRest::make(&network, &customer, &providers).await;
     let claimable = staker.claimable(chain).await;
     assert!(claimable > 0, "the cancelled job has paid its provider's pool");
@@ -89,6 +89,7 @@ async fn a_network_under_load_is_upgraded_and_loses_no_job_and_no_balance() {
         begin_training(&network, &customer, trained).await;
     }
     assert_eq!(staker.claim().await, claimable);
+    staker.end_sponsorship(chain).await;
     at_rest.end(&network, &customer).await;
     let ended = until("the job to end", 200, || async {
         let job = network.job(trained).await;
@@ -271,19 +272,39 @@ impl JobsAtRest {
     }
 }
 
-/// A delegator with income that it does not claim, and stake on its way out.
+/// A delegator with income that it does not claim, stake on its way out, stake that it has moved to another provider, and a
+/// customer that it sponsors.
 struct Staker {
     account: Submitter,
     provider: AccountId,
 }
 
 impl Staker {
-    async fn make(network: &Network, provider: AccountId) -> Self {
+    async fn make(network: &Network, provider: AccountId, other: AccountId) -> Self {
         let staker = Self { account: network.submitter("//Delegator1"), provider };
         staker.account.submit(&calls::delegate(provider, 100 * ATT), Wait::Finalized).await.unwrap();
         let shares = staker.delegation(&network.chain).await.shares;
-        staker.account.submit(&calls::undelegate(provider, shares / 4), Wait::Finalized).await.unwrap();
+        let expires_at = u32::MAX;
+        for call in [
+            calls::undelegate(provider, shares / 4),
+            calls::redelegate(provider, other, shares / 4),
+            calls::sponsor(sponsored(), 3 * ATT, ATT, expires_at),
+        ] {
+            staker.account.submit(&call, Wait::Finalized).await.unwrap();
+        }
         staker
+    }
+
+    /// Its sponsorship can still be ended, and gives back what it holds.
+    async fn end_sponsorship(&self, chain: &Chain) {
+        let held = || async {
+            let view = chain.finalized().await.unwrap();
+            view.balance(&self.account.id()).await.unwrap().held
+        };
+        let before = held().await;
+        let end = calls::end_sponsorship(self.account.id(), sponsored());
+        self.account.submit(&end, Wait::Finalized).await.unwrap();
+        assert!(held().await < before, "{before}");
     }
 
     async fn delegation(&self, chain: &Chain) -> DelegationInfo {
@@ -308,6 +329,11 @@ impl Staker {
     }
 }
 
+/// Who is sponsored.
+fn sponsored() -> AccountId {
+    Account::dev("//Dave//sponsored").unwrap().id()
+}
+
 /// What nobody touches while the chain is upgraded.
 #[derive(Debug, PartialEq)]
 struct Snapshot {
@@ -325,11 +351,18 @@ impl Snapshot {
             jobs.push(format!("{job:?}"));
         }
         let delegator = Account::dev("//Delegator1").unwrap().id();
-        let provider = Account::dev("//Provider5").unwrap().id();
+        let [provider, other] = ["//Provider5", "//Provider6"].map(|name| Account::dev(name).unwrap().id());
+        let moved = view.delegation(&other, &delegator).await.unwrap().unwrap();
+        assert!(moved.lien.is_some(), "moved stake answers for its old provider: {moved:?}");
+        let sponsorships = view.sponsorships(&delegator).await.unwrap();
+        assert_eq!(sponsorships.len(), 1, "{sponsorships:?}");
         let stakes = vec![
             format!("{:?}", view.delegation(&provider, &delegator).await.unwrap().unwrap()),
             format!("{:?}", view.unbonding(&provider, &delegator).await.unwrap()),
             format!("{:?}", view.balance(&provider).await.unwrap().held),
+            format!("{:?}", view.balance(&delegator).await.unwrap().held),
+            format!("{moved:?}"),
+            format!("{sponsorships:?}"),
         ];
         assert_ne!(stakes[1], "[]", "stake is on its way out");
         Self { jobs, stakes, issued: issuance(view).await }
