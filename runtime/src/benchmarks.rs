@@ -28,6 +28,7 @@ use sp_runtime::{
 };
 
 use crate::{
+    audit_randomness,
     configs::windows::{MaxPhaseBlocks, SlashDelay},
     units::ATT,
     AccountId, AuditRandomness, Balance, Balances, JobEscrow, ProofOfTraining, ProviderStaking, Runtime,
@@ -39,6 +40,7 @@ frame_benchmarking::define_benchmarks!(
     [pallet_job_escrow, JobEscrow]
     [pallet_proof_of_training, ProofOfTraining]
     [pallet_validator_election, ValidatorElection]
+    [audit_randomness, AuditRandomness]
 );
 
 /// More than anything costs.

@@ -7,7 +7,7 @@ use frame_benchmarking::v2::*;
 use frame_support::{
     migrations::SteppedMigration,
     pallet_prelude::{StorageVersion, TransactionSource},
-    traits::{Authorize, EnsureOrigin, Get},
+    traits::{Authorize, EnsureOrigin, Get, Hooks},
     weights::WeightMeter,
 };
 use frame_system::{Pallet as System, RawOrigin};
@@ -310,6 +310,27 @@ mod benchmarks {
                 .map_err(|_| "the heartbeat is valid")?;
         }
         Ok(())
+    }
+
+    #[benchmark]
+    fn begin_block() {
+        asked::<T>();
+        let now = System::<T>::block_number();
+        #[block]
+        {
+            Pallet::<T>::on_initialize(now);
+        }
+        assert!(!StoppedIn::<T>::exists());
+    }
+
+    #[benchmark]
+    fn note_stop() {
+        asked::<T>();
+        #[block]
+        {
+            Pallet::<T>::note_stop();
+        }
+        assert!(StoppedIn::<T>::exists());
     }
 
     #[benchmark]

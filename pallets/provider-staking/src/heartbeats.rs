@@ -72,11 +72,14 @@ impl<T: Config> Pallet<T> {
         true
     }
 
-    /// Notes it if there are no transactions in this block, as while a migration runs or after it has failed.
+    /// True if there are no transactions in this block, as while a migration runs or after it has failed.
+    pub(crate) fn is_stopped() -> bool {
+        <T as frame_system::Config>::MultiBlockMigrator::ongoing()
+    }
+
+    /// Notes that there were none in a block of this period.
     pub(crate) fn note_stop() {
-        if <T as frame_system::Config>::MultiBlockMigrator::ongoing() {
-            StoppedIn::<T>::put(Self::period_number());
-        }
+        StoppedIn::<T>::put(Self::period_number());
     }
 
     /// True if the provider has to answer in `period`, and has not. An absent one is asked in every period.

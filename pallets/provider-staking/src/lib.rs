@@ -305,11 +305,15 @@ pub mod pallet {
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         /// In the first block of a period draws who is asked in it. Transactions of that block can answer already.
         fn on_initialize(_: BlockNumberFor<T>) -> Weight {
-            let turned =
-                if Self::turn_period() { T::WeightInfo::turn_period() } else { T::DbWeight::get().reads(1) };
-            Self::note_stop();
-            // Whether a migration runs, and the note; the turn reads the note.
-            turned.saturating_add(T::DbWeight::get().reads_writes(2, 1))
+            let mut weight = T::WeightInfo::begin_block();
+            if Self::turn_period() {
+                weight.saturating_accrue(T::WeightInfo::turn_period());
+            }
+            if Self::is_stopped() {
+                Self::note_stop();
+                weight.saturating_accrue(T::WeightInfo::note_stop());
+            }
+            weight
         }
 
         /// Looks for those who did not answer in the period before.

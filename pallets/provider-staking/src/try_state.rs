@@ -17,6 +17,10 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// The first rule that is broken.
     pub fn do_try_state() -> Result<(), TryRuntimeError> {
+        ensure!(
+            StoppedIn::<T>::get().is_none_or(|period| period < Self::next_period()),
+            "a period is noted that is yet to begin"
+        );
         Self::check_registry()?;
         Self::check_pools_are_held()?;
         Self::check_shares_add_up()?;

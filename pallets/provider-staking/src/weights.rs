@@ -56,7 +56,11 @@ pub trait WeightInfo {
     fn heartbeat() -> Weight;
     /// To find out that a heartbeat is valid.
     fn authorize_heartbeat() -> Weight;
-    /// The first block of a period of heartbeats.
+    /// Every block: whether a period of heartbeats begins, and whether there are transactions.
+    fn begin_block() -> Weight;
+    /// A block without transactions, beside.
+    fn note_stop() -> Weight;
+    /// The first block of a period of heartbeats, beside.
     fn turn_period() -> Weight;
     /// A block in which a period of heartbeats is swept, without the providers that are looked at.
     fn sweep() -> Weight;
@@ -155,6 +159,12 @@ impl WeightInfo for () {
     // To verify a signature takes twice as long as the rest.
     fn authorize_heartbeat() -> Weight {
         by_hand(4, 0).saturating_add(Weight::from_parts(50_000_000, 0))
+    }
+    fn begin_block() -> Weight {
+        by_hand(2, 0)
+    }
+    fn note_stop() -> Weight {
+        by_hand(0, 1)
     }
     fn turn_period() -> Weight {
         by_hand(3, 2)

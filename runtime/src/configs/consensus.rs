@@ -10,8 +10,8 @@
 //! no ordinary transactions, which wait for the next one.
 
 use crate::{
-    audit_randomness::SealSegmentAtEpochEnd, units::ATT, AccountId, Babe, Balance, Balances, Historical,
-    Offences, Runtime, RuntimeCall, RuntimeEvent, Session, SessionKeys, UncheckedExtrinsic,
+    audit_randomness::SealSegmentAtEpochEnd, units::ATT, weights, AccountId, Babe, Balance, Balances,
+    Historical, Offences, Runtime, RuntimeCall, RuntimeEvent, Session, SessionKeys, UncheckedExtrinsic,
     ValidatorElection,
 };
 use frame_support::{parameter_types, traits::Get};
@@ -141,6 +141,6 @@ where
 }
 
 impl crate::audit_randomness::Config for Runtime {
-    /// As long as stake answers for what it was there for. Who has a milestone drawn later than that comes too late.
-    type KeepSeals = super::windows::UnbondingBlocks;
+    type KeepSeals = super::windows::KeepSeals;
+    type WeightInfo = weights::audit_randomness::Measured<Runtime>;
 }

@@ -2,6 +2,7 @@
 //! [`crate::timing::Windows`], which genesis has written.
 
 use crate::{timing::EpochSlots, BlockNumber, Runtime, Timing};
+use attune_primitives::job::MAX_MILESTONES;
 use frame_support::traits::Get;
 
 /// One type per field.
@@ -40,6 +41,18 @@ impl Get<BlockNumber> for ConvictionBlocks {
     fn get() -> BlockNumber {
         let windows = Timing::windows();
         windows.audit.saturating_add(windows.challenge).saturating_add(windows.dispute)
+    }
+}
+
+/// How long a seal of randomness is kept: as long as a job can go on, so that a milestone is drawn and paid whenever that
+/// becomes possible. The class of a job may be without auditors for weeks; its provider need not have done wrong.
+pub struct KeepSeals;
+
+impl Get<BlockNumber> for KeepSeals {
+    fn get() -> BlockNumber {
+        let windows = Timing::windows();
+        let milestone = windows.max_phase.saturating_add(windows.audit);
+        milestone.saturating_mul(MAX_MILESTONES).max(windows.unbonding)
     }
 }
 

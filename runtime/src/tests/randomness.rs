@@ -2,12 +2,13 @@
 
 use super::chain;
 use crate::{
+    timing::{Deadlines, Windows},
     AuditRandomness, Babe, BlockNumber, Executive, Header, Runtime, RuntimeCall, System, Timestamp,
     UncheckedExtrinsic,
 };
 use attune_primitives::traits::EpochRandomness;
 use codec::Encode;
-use frame_support::traits::Get;
+use frame_support::{assert_ok, traits::Get};
 use sp_consensus_babe::{
     digests::{PreDigest, PrimaryPreDigest, SecondaryPlainPreDigest, SecondaryVRFPreDigest},
     make_vrf_transcript, Slot, BABE_ENGINE_ID, RANDOMNESS_VRF_CONTEXT,
@@ -144,14 +145,22 @@ fn what_is_drawn_with_the_first_seal_after_a_block_stays_the_same() {
 #[test]
 fn seals_are_forgotten_when_they_are_too_old_and_no_later_one_takes_their_place() {
     chain("development").execute_with(|| {
+        // As long as a job can go on; here a short one, or there would be many blocks to make.
+        Deadlines::<Runtime>::put(Windows { max_phase: 5, audit: 5, unbonding: 100, ..Windows::TEST });
         blocks(GENESIS_SLOT, 2 * EPOCH + 1, Claim::SecondaryVrf);
         let keep = <Runtime as crate::audit_randomness::Config>::KeepSeals::get();
         let all = u64::from(keep) + 5 * EPOCH;
         blocks(GENESIS_SLOT + 2 * EPOCH + 1, all, Claim::SecondaryVrf);
         let kept = crate::audit_randomness::Seals::<Runtime>::iter().count();
+        assert_eq!(keep, 16 * (5 + 5));
         assert!(kept as u64 <= u64::from(keep) / EPOCH + 2, "{kept} seals are kept");
         assert!(AuditRandomness::seals() as usize > kept);
         assert_eq!(AuditRandomness::first_since(0, 0, u32::MAX), None);
+        assert_ok!(AuditRandomness::do_try_state());
+        // And a gap in the history is seen.
+        let middle = AuditRandomness::seals() - 3;
+        crate::audit_randomness::Seals::<Runtime>::remove(middle);
+        assert!(AuditRandomness::do_try_state().is_err());
     });
 }
 

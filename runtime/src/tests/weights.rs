@@ -5,6 +5,8 @@ use attune_primitives::{
     job::{MAX_MILESTONES, MAX_SEGMENTS},
     H256,
 };
+use std::collections::BTreeSet;
+
 use frame_support::{
     dispatch::GetDispatchInfo,
     traits::{Get, GetCallName},
@@ -33,6 +35,11 @@ fn every_call_of_our_pallets_has_a_benchmark_and_a_weight() {
     ];
     for (pallet, calls, benchmarks, weights) in pallets {
         assert!(!calls.is_empty(), "{pallet} has calls");
+        assert_eq!(
+            weight_functions(weights),
+            benchmarked(benchmarks),
+            "{pallet}: what is declared is measured"
+        );
         for call in calls {
             let benchmark = format!("#[benchmark]\n    fn {call}()");
             assert!(benchmarks.contains(&benchmark), "{pallet}::{call} has no benchmark of its name");
@@ -40,6 +47,25 @@ fn every_call_of_our_pallets_has_a_benchmark_and_a_weight() {
             assert!(weights.contains(&weight), "{pallet}::{call} has no function in WeightInfo");
         }
     }
+}
+
+#[test]
+fn what_every_block_does_for_randomness_is_measured() {
+    let benchmarks = include_str!("../audit_randomness/benchmarking.rs");
+    let weights = include_str!("../audit_randomness/weights.rs");
+    assert_eq!(weight_functions(weights), BTreeSet::from(["collect", "seal"]));
+    assert_eq!(weight_functions(weights), benchmarked(benchmarks));
+}
+
+/// The functions of a pallet's trait of weights.
+fn weight_functions(source: &str) -> BTreeSet<&str> {
+    source.lines().filter_map(|line| line.strip_prefix("    fn ")?.strip_suffix("() -> Weight;")).collect()
+}
+
+/// The benchmarks of a pallet.
+fn benchmarked(source: &str) -> BTreeSet<&str> {
+    let bodies = source.split("#[benchmark]\n    fn ").skip(1);
+    bodies.filter_map(|body| body.split_once('(')).map(|(name, _)| name).collect()
 }
 
 /// A call whose branches differ is charged for the costliest: each has a benchmark, and this is what `.max` is for.

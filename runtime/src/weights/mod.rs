@@ -3,6 +3,7 @@
 //! The time is that of the Wasm alone, in the state that costs the most; what the database takes is added by the number of
 //! keys read and written. Sizes of storage proofs are left out: Attune is no parachain, and its blocks do not limit them.
 
+pub mod audit_randomness;
 pub mod pallet_job_escrow;
 pub mod pallet_proof_of_training;
 pub mod pallet_provider_staking;

@@ -19,6 +19,8 @@ pub(crate) struct Cost {
 
 /// The file of `pallet`.
 pub(crate) fn file(pallet: &str, costs: &[Cost], repeat: u32) -> String {
+    // A pallet that is no crate of its own is a module of the runtime.
+    let path = if pallet.starts_with("pallet_") { pallet.into() } else { format!("crate::{pallet}") };
     let mut text = format!(
         "//! What the calls of `{pallet}` cost.\n\
          //!\n\
@@ -34,7 +36,7 @@ pub(crate) fn file(pallet: &str, costs: &[Cost], repeat: u32) -> String {
          pub struct Measured<T>(PhantomData<T>);\n\
          \n\
          #[rustfmt::skip]\n\
-         impl<T: frame_system::Config> {pallet}::WeightInfo for Measured<T> {{\n",
+         impl<T: frame_system::Config> {path}::WeightInfo for Measured<T> {{\n",
         cpu()
     );
     for Cost { name, nanos, reads, writes } in costs {

@@ -14,8 +14,9 @@
 //!   secondary slots, as genesis sets it, every block has one.)
 //! - The very first epoch makes no seal: nothing can have been committed before it began. So the first two
 //!   epochs of a chain have no randomness.
-//! - Seals are kept for [`Config::KeepSeals`] blocks, by their index, so that what is drawn with the first seal after a
-//!   commitment is drawn with that one whenever it is drawn: who could wait for a later one could choose.
+//! - Seals are kept for [`Config::KeepSeals`] blocks, as long as a job can go on, by their index, so that what is drawn
+//!   with the first seal after a commitment is drawn with that one whenever it is drawn: who could wait for a later one
+//!   could choose.
 //!
 //! ## Why not `pallet_babe::NextRandomness`
 //!
@@ -32,7 +33,13 @@
 //! bit of influence for each of his blocks in a row at the epoch's end, paid with the block. This is the known
 //! weakness of VRF chains. On a network with a single validator, that validator knows everything.
 
+#[cfg(feature = "runtime-benchmarks")]
+pub mod benchmarking;
+mod try_state;
+mod weights;
+
 pub use pallet::*;
+pub use weights::WeightInfo;
 
 use attune_primitives::{traits::EpochRandomness, BlockNumber};
 use codec::Decode;
@@ -47,6 +54,7 @@ use sp_runtime::traits::{BlakeTwo256, Hash, Saturating};
 /// Storage and hooks.
 #[frame_support::pallet]
 pub mod pallet {
+    use super::WeightInfo as _;
     use frame_support::{pallet_prelude::*, weights::Weight};
     use frame_system::pallet_prelude::*;
     use sp_core::H256;
@@ -60,6 +68,8 @@ pub mod pallet {
     pub trait Config: frame_system::Config + pallet_babe::Config {
         /// How long a seal is kept, in blocks, from the beginning of its epoch on: as long as anything may wait to be drawn.
         type KeepSeals: Get<BlockNumberFor<Self>>;
+        /// What the hooks cost.
+        type WeightInfo: super::WeightInfo;
     }
 
     /// The chain of outputs of the epoch that runs. Goes on from the last seal.
@@ -86,6 +96,9 @@ pub mod pallet {
     #[pallet::storage]
     pub type OldestSeal<T> = StorageValue<_, u32, ValueQuery>;
 
+    /// The weights of this pallet: those it builds on have some of their own.
+    type Costs<T> = <T as Config>::WeightInfo;
+
     #[pallet::hooks]
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         /// On the first block of an epoch, seals the one that has ended.
@@ -93,13 +106,11 @@ pub mod pallet {
         /// Runs after the session pallet, so that BABE has already turned to the new epoch.
         fn on_initialize(now: BlockNumberFor<T>) -> Weight {
             let (ended_epoch_start, epoch_start) = pallet_babe::EpochStart::<T>::get();
-            if epoch_start == now {
-                Self::seal(ended_epoch_start, now);
+            if epoch_start != now {
+                return Costs::<T>::collect();
             }
-            // Here: EpochStart, Collected, Collecting; Sealed. At the end: the digest and BABE's output; both counts.
-            let each = T::DbWeight::get().reads_writes(7, 4);
-            // Both ends of the history; the entry that comes and those that go.
-            each.saturating_add(T::DbWeight::get().reads_writes(4, 5))
+            Self::seal(ended_epoch_start, now);
+            Costs::<T>::collect().saturating_add(Costs::<T>::seal())
         }
 
         /// Takes in the block's output.
