@@ -228,14 +228,30 @@ impl Escrow {
         }
     }
 
+    /// Takes the job from its provider and lets others bid, as before anybody had it.
+    pub(crate) fn put_out_to_tender(id: JobId) {
+        Self::change(id, |job| (job.state, job.assignment) = (JobState::Bidding, None));
+    }
+
+    /// `provider` accepts an open job.
+    pub(crate) fn accept(id: JobId, provider: AccountId) {
+        Self::change(id, |job| job.deadline = System::block_number() + job.spec.timing.milestone_blocks);
+        assert_ok!(Self::act(id, Action::Accept));
+        Self::change(id, |job| {
+            let assigned = Self::assignment(provider, job.paid());
+            job.assignment = Some(Assignment { started_at: None, ..assigned });
+        });
+    }
+
     /// `provider` goes on with a job that was handed over.
     pub(crate) fn go_on(id: JobId, provider: AccountId) {
-        Jobs::mutate(id, |job| {
-            let job = job.as_mut().expect("the job exists, qed");
-            assert_eq!(job.state, JobState::Open);
-            job.state = JobState::Running;
-            job.assignment = Some(Self::assignment(provider, job.paid()));
-        });
+        Self::accept(id, provider);
+        assert_ok!(Self::act(id, Action::Start));
+        Self::change(id, |job| job.assignment = Some(Self::assignment(provider, job.paid())));
+    }
+
+    fn change(id: JobId, change: impl FnOnce(&mut MockJob)) {
+        Jobs::mutate(id, |job| change(job.as_mut().expect("the job exists, qed")));
     }
 
     /// Undoes a failed attempt as the real escrow does. Each paid milestone cost 100.
@@ -280,11 +296,14 @@ impl Escrow {
         Ok(())
     }
 
+    /// The deadline of the job's state is over, and nobody has pushed it.
+    pub(crate) fn be_late(id: JobId) {
+        Self::change(id, |job| job.deadline = System::block_number() - 1);
+    }
+
     /// Lets the deadline of the job's state pass.
     pub(crate) fn pass_deadline(id: JobId) {
-        Jobs::mutate(id, |job| {
-            job.as_mut().expect("the job exists, qed").deadline = System::block_number() - 1;
-        });
+        Self::be_late(id);
         assert_ok!(Self::act(id, Action::DeadlinePassed));
     }
 

@@ -1,11 +1,10 @@
-//! What is refused.
+//! What is refused beyond the tables of calls by state (`table.rs`) and by origin (`origins.rs`).
 
 use attune_primitives::{
     machine::{Failure, JobState},
     trace, H256,
 };
 use frame_support::{assert_noop, assert_ok};
-use sp_runtime::DispatchError;
 
 use crate::{mock::*, types::Stage, Error};
 
@@ -26,78 +25,8 @@ fn voted() -> (u32, Vec<AccountId>) {
 }
 
 #[test]
-fn every_party_call_by_a_stranger_is_refused() {
+fn segments_that_are_not_drawn_are_refused() {
     ExtBuilder::default().build_and_execute(|| {
-        let outsiders = [STRANGER, CUSTOMER, TRAINER];
-        for who in outsiders {
-            let call = Proofs::commit_segment(signed(who), JOB, 0, honest(0));
-            assert_noop!(call, Error::<Test>::NotOperator);
-        }
-        let call = Proofs::commit_segment(signed(operator(20)), JOB, 0, honest(0));
-        assert_noop!(call, Error::<Test>::NotAssigned);
-        commit_until(4);
-        for who in outsiders {
-            let call = Proofs::submit_result(signed(who), JOB, H256::zero(), 1);
-            assert_noop!(call, Error::<Test>::NotOperator);
-        }
-        let call = Proofs::submit_result(signed(operator(20)), JOB, H256::zero(), 1);
-        assert_noop!(call, Error::<Test>::NotAssigned);
-
-        let segment = draw(0)[0];
-        let auditors = waiting(segment);
-        let undrawn = (20..28).find(|a| !auditors.contains(a)).expect("eight are more than two, qed");
-        for who in outsiders {
-            let call = Proofs::commit_verdict(signed(who), JOB, segment, H256::zero());
-            assert_noop!(call, Error::<Test>::NotOperator);
-        }
-        for who in [undrawn, TRAINER] {
-            assert_noop!(commit_vote(segment, who, Vote::Honest), Error::<Test>::NotAuditor);
-        }
-        for auditor in &auditors {
-            assert_ok!(commit_vote(segment, *auditor, Vote::Honest));
-        }
-        let opening =
-            |who| Proofs::open_trace(signed(who), JOB, segment, true_trace(segment), nonce(segment));
-        assert_noop!(opening(STRANGER), Error::<Test>::NotOperator);
-        assert_noop!(opening(operator(auditors[0])), Error::<Test>::NotAssigned);
-        assert_ok!(open(segment));
-        let (root, found, salt) = vote_parts(segment, Vote::Honest);
-        let call = Proofs::reveal_verdict(signed(STRANGER), JOB, segment, root, found, salt);
-        assert_noop!(call, Error::<Test>::NotOperator);
-        assert_noop!(reveal_vote(segment, undrawn, Vote::Honest), Error::<Test>::NotAuditor);
-        assert_noop!(Proofs::remove_model(signed(CUSTOMER), 0), Error::<Test>::NotModelOwner);
-        assert_noop!(Proofs::remove_model(signed(CUSTOMER), 7), Error::<Test>::UnknownModel);
-    });
-}
-
-#[test]
-fn unsigned_and_root_calls_are_refused() {
-    ExtBuilder::default().build_and_execute(|| {
-        for origin in [RuntimeOrigin::none(), RuntimeOrigin::root()] {
-            let bad = DispatchError::BadOrigin;
-            let zero = H256::zero();
-            assert_noop!(Proofs::register_model(origin.clone(), model_info(2)), bad);
-            assert_noop!(Proofs::remove_model(origin.clone(), 0), bad);
-            assert_noop!(Proofs::commit_segment(origin.clone(), JOB, 0, honest(0)), bad);
-            assert_noop!(Proofs::submit_result(origin.clone(), JOB, zero, 1), bad);
-            assert_noop!(Proofs::draw_audits(origin.clone(), JOB, 0), bad);
-            assert_noop!(Proofs::commit_verdict(origin.clone(), JOB, 0, zero), bad);
-            assert_noop!(Proofs::open_trace(origin.clone(), JOB, 0, zero, [0; 32]), bad);
-            assert_noop!(Proofs::reveal_verdict(origin.clone(), JOB, 0, zero, zero, [0; 32]), bad);
-            assert_noop!(Proofs::enforce_audit_deadline(origin.clone(), JOB, 0), bad);
-            assert_noop!(Proofs::remove_record(origin, JOB), bad);
-        }
-    });
-}
-
-#[test]
-fn unknown_jobs_and_undrawn_segments_are_refused() {
-    ExtBuilder::default().build_and_execute(|| {
-        let trainer = || signed(operator(TRAINER));
-        assert_noop!(Proofs::commit_segment(trainer(), 6, 0, honest(0)), Error::<Test>::UnknownJob);
-        assert_noop!(Proofs::submit_result(trainer(), 6, H256::zero(), 1), Error::<Test>::UnknownJob);
-        assert_noop!(Proofs::draw_audits(trainer(), 6, 0), Error::<Test>::UnknownJob);
-        assert_noop!(Proofs::enforce_audit_deadline(trainer(), 6, 0), Error::<Test>::UnknownJob);
         let (segment, auditors) = drawn();
         let other = 1 - segment;
         assert_noop!(commit_vote(other, auditors[0], Vote::Honest), Error::<Test>::NotDrawn);
@@ -156,20 +85,6 @@ fn a_commitment_cannot_be_changed() {
 }
 
 #[test]
-fn nothing_is_opened_before_the_auditors_committed_nor_revealed_before_it_is_open() {
-    ExtBuilder::default().build_and_execute(|| {
-        let (segment, auditors) = drawn();
-        assert_ok!(commit_vote(segment, auditors[0], Vote::Honest));
-        assert_noop!(open(segment), Error::<Test>::WrongStage);
-        assert_noop!(reveal_vote(segment, auditors[0], Vote::Honest), Error::<Test>::WrongStage);
-        assert_ok!(commit_vote(segment, auditors[1], Vote::Honest));
-        assert_noop!(reveal_vote(segment, auditors[0], Vote::Honest), Error::<Test>::WrongStage);
-        assert_ok!(open(segment));
-        assert_noop!(open(segment), Error::<Test>::WrongStage);
-    });
-}
-
-#[test]
 fn opening_a_wrong_trace_is_refused() {
     ExtBuilder::default().build_and_execute(|| {
         let (segment, _) = voted();
@@ -208,20 +123,6 @@ fn a_deadline_ends_a_stage_only_after_it_passed() {
         assert_ok!(open(segment));
         skip(REVEAL_BLOCKS + 1);
         assert_noop!(reveal_vote(segment, auditors[0], Vote::Honest), Error::<Test>::TooLate);
-    });
-}
-
-#[test]
-fn a_passed_audit_has_no_deadline_to_enforce() {
-    ExtBuilder::default().build_and_execute(|| {
-        let (segment, _) = voted();
-        assert_ok!(open(segment));
-        for auditor in waiting(segment) {
-            assert_ok!(reveal_vote(segment, auditor, Vote::Honest));
-        }
-        skip(1_000);
-        assert_eq!(stage(segment), Stage::Passed);
-        assert_noop!(enforce(segment), Error::<Test>::WrongStage);
     });
 }
 

@@ -6,4 +6,6 @@ mod handover;
 mod invariants;
 mod lifecycle;
 mod money;
+mod origins;
+mod table;
 mod views;
