@@ -1,5 +1,6 @@
 //! What holds between any two calls, looked at from outside the pallets.
 
+use crate::holds;
 use attune_primitives::Balance;
 use attune_runtime::{JobEscrow, ProofOfTraining, ProviderStaking, Runtime, System, ValidatorElection};
 
@@ -14,7 +15,8 @@ pub fn check() -> Result<(), String> {
     JobEscrow::do_try_state().map_err(|error| wrong("job-escrow", error))?;
     ValidatorElection::do_try_state().map_err(|error| wrong("validator-election", error))?;
     ProofOfTraining::do_try_state().map_err(|error| wrong("proof-of-training", error))?;
-    check_issuance()
+    check_issuance()?;
+    holds::check()
 }
 
 /// The issuance is the sum of all balances, and what is on hold is reserved.

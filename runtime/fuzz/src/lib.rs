@@ -29,6 +29,7 @@ pub mod calls;
 pub mod chain;
 pub mod dispatch;
 pub mod draw;
+mod holds;
 pub mod invariants;
 pub mod logging;
 pub mod mutate;
