@@ -36,7 +36,7 @@ impl<T: frame_system::Config> pallet_provider_staking::WeightInfo for Measured<T
     fn chill() -> Weight { cost::<T>(64_266, 7, 5) }
     fn unchill() -> Weight { cost::<T>(95_582, 8, 5) }
     fn heartbeat() -> Weight { cost::<T>(41_542, 4, 1) }
-    fn authorize_heartbeat() -> Weight { cost::<T>(83_654, 4, 0) }
+    fn authorize_heartbeat() -> Weight { cost::<T>(83_654, 5, 0) }
     fn turn_period() -> Weight { cost::<T>(22_954, 5, 2) }
     fn sweep() -> Weight { cost::<T>(11_206, 2, 1) }
     fn sweep_one() -> Weight { cost::<T>(17_476, 1, 1) }
