@@ -12,6 +12,7 @@ use crate::keys::{count, Touched};
 use attune_runtime::{
     configs::windows::FinalityMargin, AllPalletsWithSystem, Runtime, RuntimeCall, RuntimeOrigin,
 };
+use core::cell::Cell;
 use frame_support::{
     dispatch::{DispatchResultWithPostInfo, GetDispatchInfo},
     pallet_prelude::TransactionSource,
@@ -123,6 +124,15 @@ fn is_left_out(key: &[u8]) -> bool {
     LEFT_OUT.contains(key) || key.starts_with(&pallet_tx_pause::PausedCalls::<Runtime>::final_prefix())
 }
 
+thread_local! {
+    static FULL: Cell<Option<(&'static str, &'static str)>> = const { Cell::new(None) };
+}
+
+/// The call that was last dispatched, once, if it read and wrote as many keys as a path of its weight is for.
+pub(crate) fn take_full() -> Option<(&'static str, &'static str)> {
+    FULL.take()
+}
+
 /// Dispatches `call` and compares the keys that it touches with its weight.
 ///
 /// # Errors
@@ -139,6 +149,8 @@ pub(crate) fn dispatch(
     let (result, mut touched) = count(|| call.dispatch(origin));
     leave_out(&mut touched, caller.as_ref());
     check(&format!("{pallet}.{name}"), &paths, declared, &touched)?;
+    let is_full = paths.iter().any(|path| (path.reads, path.writes) == numbers(&touched));
+    FULL.set(is_full.then_some((pallet, name)));
     Ok(result)
 }
 
@@ -158,6 +170,12 @@ pub(crate) fn authorize(call: &RuntimeCall) -> Result<bool, String> {
     Ok(answer.is_ok())
 }
 
+/// How many keys were read, and how many written.
+fn numbers(touched: &Touched) -> (u64, u64) {
+    let number = |keys: &BTreeSet<Vec<u8>>| u64::try_from(keys.len()).unwrap_or(u64::MAX);
+    (number(&touched.reads), number(&touched.writes))
+}
+
 fn leave_out(touched: &mut Touched, caller: Option<&Vec<u8>>) {
     for keys in [&mut touched.reads, &mut touched.writes] {
         keys.retain(|key| !is_left_out(key) && caller != Some(key));
@@ -165,8 +183,7 @@ fn leave_out(touched: &mut Touched, caller: Option<&Vec<u8>>) {
 }
 
 fn check(name: &str, paths: &[Cost], declared: Weight, touched: &Touched) -> Result<(), String> {
-    let number = |keys: &BTreeSet<Vec<u8>>| u64::try_from(keys.len()).unwrap_or(u64::MAX);
-    let (reads, writes) = (number(&touched.reads), number(&touched.writes));
+    let (reads, writes) = numbers(touched);
     let most = paths.iter().map(|path| path.weight()).reduce(|most, weight| most.max(weight));
     if most.is_some_and(|most| most != declared) {
         return Err(format!(
