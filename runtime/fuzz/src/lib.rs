@@ -24,7 +24,7 @@
 //!
 //! ## To add a call
 //! Write a generator in `calls/` and put it into the table there: one line. A test refuses a call of Attune's pallets
-//! that has none. If it can only succeed at the end of a story, let a template in `templates/` tell it.
+//! that has none. If its weight is not that of the one function of its name, say so in `weights::of`. If it can only succeed at the end of a story, let a template in `templates/` tell it.
 //!
 //! ## Limitations
 //! Signatures are not checked: a signed transaction enters where its signature has been verified. Blocks carry one
