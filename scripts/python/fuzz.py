@@ -102,7 +102,7 @@ def total(processes, began):
     """The figures of all processes together."""
     each = [process.figures() for process in processes]
     coverage = [process.coverage() for process in processes]
-    by_call, errors = {}, {}
+    by_call, errors, up_to_weight = {}, {}, {}
     for figures in each:
         for name, tally in figures.get("by_call", {}).items():
             seen = by_call.setdefault(name, {"done": 0, "failed": 0})
@@ -110,6 +110,8 @@ def total(processes, began):
             seen["failed"] += tally["failed"]
         for name, count in figures.get("errors", {}).items():
             errors[name] = errors.get(name, 0) + count
+        for name, count in figures.get("up_to_weight", {}).items():
+            up_to_weight[name] = up_to_weight.get(name, 0) + count
     seconds = time.monotonic() - began
     calls = sum(figures.get("calls", 0) for figures in each)
     return {
@@ -125,6 +127,7 @@ def total(processes, began):
         "features": max(features for _, features, _ in coverage),
         "corpus": max(corpus for _, _, corpus in coverage),
         "by_call": dict(sorted(by_call.items())),
+        "up_to_weight": dict(sorted(up_to_weight.items())),
         "errors": dict(sorted(errors.items())),
     }
 
@@ -147,7 +150,8 @@ def tell_summary(figures):
     print(
         f"{figures['calls']:,} calls in {figures['scenarios']:,} scenarios and {figures['blocks']:,} blocks, "
         f"{figures['seconds']:,.0f} s with {figures['jobs']} processes: {figures['calls_per_second']:,.0f} calls/s; "
-        f"{share:.0f} % succeeded; {figures['edges']:,} edges of the runtime's crates reached"
+        f"{share:.0f} % succeeded; {len(figures['up_to_weight'])} calls touched all the keys that their weight is for; "
+        f"{figures['edges']:,} edges of the runtime's crates reached"
     )
 
 

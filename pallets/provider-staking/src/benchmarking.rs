@@ -300,7 +300,7 @@ mod benchmarks {
 
     #[benchmark]
     fn authorize_heartbeat() -> Result<(), BenchmarkError> {
-        let (provider, period) = asked::<T>();
+        let (provider, period) = asked_as_about_to_be_absent::<T>();
         let signature = signed_heartbeat::<T>(&provider, period);
         let call = Call::<T>::heartbeat { provider, period, signature };
         #[block]

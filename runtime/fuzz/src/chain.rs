@@ -4,7 +4,7 @@
 //! transactions, the hooks again. A block is open at any time; [`advance`] closes it. The state that a scenario starts
 //! from is made once per thread and lies below everything that the scenario writes, so that to reset is to forget.
 
-use crate::{accounts, calls, draw::existential_deposit, scenario::Start};
+use crate::{accounts, calls, draw::existential_deposit, keys::Counting, scenario::Start};
 use attune_primitives::BlockNumber;
 use attune_runtime::{
     genesis::preset, timing::Windows, units::ATT, AllPalletsWithSystem, Babe, Balances, Executive, Header,
@@ -29,6 +29,7 @@ use sp_core::{
     sr25519::{self, vrf::VrfSignature},
     Pair, H256,
 };
+use sp_externalities::set_and_run_with_externalities;
 use sp_io::TestExternalities;
 use sp_runtime::{
     traits::{Dispatchable, Header as _},
@@ -98,7 +99,7 @@ pub fn on_a_fresh_chain<R>(start: Start, with: impl FnOnce() -> R) -> R {
     };
     state.with_borrow_mut(|externalities| {
         externalities.reset_overlay();
-        externalities.execute_with(with)
+        set_and_run_with_externalities(&mut Counting(&mut externalities.ext()), with)
     })
 }
 

@@ -1,6 +1,6 @@
 //! One call, dispatched and checked.
 
-use crate::{invariants::wealth, logging};
+use crate::{invariants::wealth, logging, weights};
 use attune_runtime::{
     metadata_hash::{CheckMetadataHash, Mode},
     payment::Payment,
@@ -18,7 +18,7 @@ use pallet_transaction_payment::ChargeTransactionPayment;
 use sp_core::H256;
 use sp_runtime::{
     generic::{CheckedExtrinsic, Era, ExtrinsicFormat},
-    traits::{Applyable, Dispatchable, ExtensionVariant},
+    traits::{Applyable, ExtensionVariant},
     transaction_validity::{InvalidTransaction, TransactionValidityError},
     DispatchError, StateVersion, TransactionOutcome,
 };
@@ -79,7 +79,7 @@ fn bare(origin: &Origin, call: RuntimeCall, sampled: bool) -> Result<Outcome, St
         RawOrigin::Signed(who) => Some((who.clone(), wealth(who))),
         _ => None,
     };
-    let result = call.dispatch(RuntimeOrigin::from(origin.clone()));
+    let result = weights::dispatch(call, origin.clone().into())?;
     check_defensive()?;
     check_weight(&result, info.call_weight)?;
     if result.is_err() {
@@ -101,6 +101,7 @@ fn bare(origin: &Origin, call: RuntimeCall, sampled: bool) -> Result<Outcome, St
 /// Dispatches as the executive does with a transaction whose signature it has verified. A call that fails must cost its
 /// sender the fee and nothing else.
 fn as_transaction(who: &AccountId, call: RuntimeCall) -> Result<Outcome, String> {
+    rehearse(&RawOrigin::Signed(who.clone()), &call)?;
     let encoded = call.encode();
     let nonce = System::account_nonce(who);
     let (free_before, reserved_before) = wealth(who);
@@ -152,6 +153,9 @@ fn as_transaction(who: &AccountId, call: RuntimeCall) -> Result<Outcome, String>
 /// Dispatches as the executive does with a transaction that nobody has signed: the call has to authorise itself. It costs
 /// nobody anything, and what is refused changes nothing.
 fn as_general_transaction(call: RuntimeCall, sampled: bool) -> Result<Outcome, String> {
+    if weights::authorize(&call)? {
+        rehearse(&RawOrigin::Authorized, &call)?;
+    }
     let encoded = call.encode();
     let (root_before, issued) = (sampled.then(state_root), Balances::total_issuance());
     let checked: CheckedExtrinsic<AccountId, RuntimeCall, TransactionExtensions> = CheckedExtrinsic {
@@ -182,6 +186,14 @@ fn as_general_transaction(call: RuntimeCall, sampled: bool) -> Result<Outcome, S
         Outcome::Failed(error) => Err(format!("a call that was authorised failed: {error:?}")),
         outcome => Ok(outcome),
     }
+}
+
+/// Dispatches without transaction extensions, which touch keys of their own, compares what the call touches with its
+/// weight, and forgets it.
+fn rehearse(origin: &Origin, call: &RuntimeCall) -> Result<(), String> {
+    with_transaction_unchecked(|| {
+        TransactionOutcome::Rollback(weights::dispatch(call.clone(), origin.clone().into()).map(|_| ()))
+    })
 }
 
 /// What a transaction signs besides its call.

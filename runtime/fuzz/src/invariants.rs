@@ -1,7 +1,10 @@
 //! What holds between any two calls, looked at from outside the pallets.
 
+use crate::holds;
 use attune_primitives::Balance;
-use attune_runtime::{JobEscrow, ProofOfTraining, ProviderStaking, Runtime, System, ValidatorElection};
+use attune_runtime::{
+    AuditRandomness, JobEscrow, ProofOfTraining, ProviderStaking, Runtime, System, ValidatorElection,
+};
 
 /// Checks everything.
 ///
@@ -14,7 +17,9 @@ pub fn check() -> Result<(), String> {
     JobEscrow::do_try_state().map_err(|error| wrong("job-escrow", error))?;
     ValidatorElection::do_try_state().map_err(|error| wrong("validator-election", error))?;
     ProofOfTraining::do_try_state().map_err(|error| wrong("proof-of-training", error))?;
-    check_issuance()
+    AuditRandomness::do_try_state().map_err(|error| wrong("audit randomness", error))?;
+    check_issuance()?;
+    holds::check()
 }
 
 /// The issuance is the sum of all balances, and what is on hold is reserved.

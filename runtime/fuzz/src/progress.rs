@@ -20,6 +20,7 @@ pub fn figures(report: &Report, seconds: f64) -> Value {
         .errors
         .iter()
         .map(|((pallet, call, error), count)| (format!("{pallet}.{call}: {error}"), json!(count)));
+    let full = report.full.iter().map(|((pallet, call), count)| (format!("{pallet}.{call}"), json!(count)));
     json!({
         "calls": report.dispatched(),
         "done": report.done(),
@@ -28,6 +29,7 @@ pub fn figures(report: &Report, seconds: f64) -> Value {
         "scenarios": report.scenarios,
         "seconds": seconds,
         "by_call": calls.collect::<serde_json::Map<_, _>>(),
+        "up_to_weight": full.collect::<serde_json::Map<_, _>>(),
         "errors": errors.collect::<serde_json::Map<_, _>>(),
     })
 }

@@ -8,6 +8,7 @@ use crate::{
     draw::Draw,
     invariants, logging,
     scenario::{Scenario, Step},
+    weights,
 };
 use attune_primitives::BlockNumber;
 use attune_runtime::RuntimeCall;
@@ -38,6 +39,9 @@ pub struct Report {
     pub calls: BTreeMap<(&'static str, &'static str), Tally>,
     /// Errors of calls, by how often they came.
     pub errors: BTreeMap<(&'static str, &'static str, String), u64>,
+    /// How often a call of Attune's pallets read and wrote all the keys that its weight is for: how near the rule about
+    /// weights comes to what it is about.
+    pub full: BTreeMap<(&'static str, &'static str), u64>,
     /// Transactions that never got into a block.
     pub refused: u64,
     /// Blocks that were executed.
@@ -105,6 +109,9 @@ impl Run<'_> {
         }
         let outcome = dispatch::attempt(origin, call, self.pays_fees, sampled)?;
         self.listener.outcome(&outcome);
+        if let Some(call) = weights::take_full() {
+            *self.report.full.entry(call).or_default() += 1;
+        }
         match &outcome {
             Outcome::Done => self.report.calls.entry(name).or_default().done += 1,
             Outcome::Failed(error) => {

@@ -10,6 +10,9 @@ use attune_runtime_fuzz::{
 /// How many calls are dispatched at least.
 const CALLS: u64 = 20_000;
 
+/// How many different calls have to come up to their weight.
+const CALLS_UP_TO_THEIR_WEIGHT: usize = 20;
+
 /// Steps of a scenario here.
 const STEPS: usize = 24;
 
@@ -35,6 +38,9 @@ fn twenty_thousand_calls_keep_every_rule_and_reach_every_call() {
     for ((pallet, call, error), count) in &report.errors {
         println!("{count:>8}  {pallet}.{call}: {error}");
     }
+    for ((pallet, call), count) in &report.full {
+        println!("{count:>8}  {pallet}.{call} touched all the keys that its weight is for");
+    }
     println!(
         "{} calls in {} scenarios and {} blocks; {} succeeded, {} transactions were refused",
         report.dispatched(),
@@ -42,6 +48,13 @@ fn twenty_thousand_calls_keep_every_rule_and_reach_every_call() {
         report.blocks,
         report.done(),
         report.refused
+    );
+    // Weights that are too low are found where calls come up to them.
+    let full = report.full.len();
+    assert!(
+        full >= CALLS_UP_TO_THEIR_WEIGHT,
+        "{full} calls touched all that their weight is for: {:?}",
+        report.full
     );
     // A fuzzer whose calls nearly all fail tests nothing but errors.
     let share = report.done() * 100 / report.dispatched();

@@ -36,7 +36,7 @@ impl<T: frame_system::Config> pallet_provider_staking::WeightInfo for Measured<T
     fn chill() -> Weight { cost::<T>(64_266, 7, 5) }
     fn unchill() -> Weight { cost::<T>(95_582, 8, 5) }
     fn heartbeat() -> Weight { cost::<T>(41_542, 4, 1) }
-    fn authorize_heartbeat() -> Weight { cost::<T>(83_654, 4, 0) }
+    fn authorize_heartbeat() -> Weight { cost::<T>(83_654, 5, 0) }
     fn begin_block() -> Weight { cost::<T>(8_000, 2, 0) }
     fn note_stop() -> Weight { cost::<T>(4_000, 0, 1) }
     fn turn_period() -> Weight { cost::<T>(22_954, 5, 2) }

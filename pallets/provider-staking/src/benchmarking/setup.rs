@@ -5,7 +5,7 @@
 //! registered: by [`registered_as`] for a provider without delegators, and by [`crowd`] wherever else it comes or goes.
 
 use attune_primitives::{
-    heartbeat::payload,
+    heartbeat::{is_drawn, payload},
     provider::{Hardware, ProviderProfile},
     traits::Providers as ProvidersApi,
     Balance, H256,
@@ -184,6 +184,26 @@ pub(super) fn asked<T: Config>() -> (T::AccountId, u32) {
         }
     });
     (provider, running.number)
+}
+
+/// As [`asked`], but that the provider is not marked as absent yet: it is asked because it was drawn in the period that is
+/// still to be swept, which has to be looked up.
+pub(super) fn asked_as_about_to_be_absent<T: Config>() -> (T::AccountId, u32) {
+    let (provider, period) = asked::<T>();
+    Providers::<T>::mutate(&provider, |slot| {
+        if let Some(stored) = slot.as_mut() {
+            stored.presence.absent_since = None;
+        }
+    });
+    Sweeping::<T>::mutate(|slot| {
+        if let Some(sweep) = slot.as_mut() {
+            let (number, one_in) = (sweep.period.number, T::HeartbeatOneIn::get());
+            sweep.period.randomness = (0..=u8::MAX)
+                .map(H256::repeat_byte)
+                .find(|randomness| is_drawn(randomness, &provider, number, one_in));
+        }
+    });
+    (provider, period)
 }
 
 /// The heartbeat that the provider's operator signs.
