@@ -301,11 +301,8 @@ impl_runtime_apis! {
         fn benchmark_metadata(
             extra: bool,
         ) -> (Vec<frame_benchmarking::BenchmarkList>, Vec<frame_support::traits::StorageInfo>) {
-            use crate::{
-                audit_randomness,
-                composition::{
-                    AuditRandomness, JobEscrow, ProofOfTraining, ProviderStaking, ValidatorElection,
-                },
+            use crate::composition::{
+                AuditRandomness, JobEscrow, ProofOfTraining, ProviderStaking, ValidatorElection,
             };
             use frame_benchmarking::BenchmarkList;
             use frame_support::traits::StorageInfoTrait;
@@ -318,11 +315,8 @@ impl_runtime_apis! {
         fn dispatch_benchmark(
             config: frame_benchmarking::BenchmarkConfig,
         ) -> Result<Vec<frame_benchmarking::BenchmarkBatch>, alloc::string::String> {
-            use crate::{
-                audit_randomness,
-                composition::{
-                    AuditRandomness, JobEscrow, ProofOfTraining, ProviderStaking, ValidatorElection,
-                },
+            use crate::composition::{
+                AuditRandomness, JobEscrow, ProofOfTraining, ProviderStaking, ValidatorElection,
             };
             use frame_benchmarking::BenchmarkBatch;
             use frame_support::traits::{TrackedStorageKey, WhitelistedStorageKeys};

@@ -28,7 +28,6 @@ use sp_runtime::{
 };
 
 use crate::{
-    audit_randomness,
     configs::windows::{MaxPhaseBlocks, SlashDelay},
     units::ATT,
     AccountId, AuditRandomness, Balance, Balances, JobEscrow, ProofOfTraining, ProviderStaking, Runtime,

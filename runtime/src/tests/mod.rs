@@ -1,5 +1,6 @@
 //! Tests of the composition: each is named by the rule it holds.
 
+mod constants;
 mod election;
 mod emergency;
 mod events;
