@@ -90,7 +90,9 @@ pub const ALL: &[Comparison] = &[
     Comparison { name: "AdamW, clipping, sums", run: flat::update },
     Comparison { name: "faults", run: rows::faults },
     Comparison { name: "optimizer steps", run: steps::steps },
-    Comparison { name: "optimizer steps, grouped heads and bias", run: steps::grouped },
+    Comparison { name: "optimizer steps, logits and scores in chunks", run: steps::cut },
+    Comparison { name: "optimizer steps, grouped heads, bias, scaled rotation", run: steps::grouped },
+    Comparison { name: "optimizer steps, a high rank", run: steps::deep },
     Comparison { name: "optimizer steps, 4-bit weights", run: steps::packed },
     Comparison { name: "faults of steps", run: steps::faults },
 ];

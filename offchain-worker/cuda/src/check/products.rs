@@ -5,7 +5,7 @@ use attune_exact::{
     mantissa::sum,
 };
 
-use super::{same, Compared, Source};
+use super::{data::turned, same, Compared, Source};
 use crate::{
     buffer::Buffer,
     device::Device,
@@ -19,12 +19,6 @@ const SHAPES: [(usize, usize, usize); 5] =
 const CONSTANT: f32 = -0.37;
 const WIDE: i16 = 16_383;
 const NARROW: i16 = 2_047;
-
-/// `[rows, columns]` of a table `[columns, rows]`.
-fn turned<T: Copy>(x: &[T], columns: usize) -> Vec<T> {
-    let rows = x.len() / columns;
-    (0..columns).flat_map(|column| (0..rows).map(move |row| x[row * columns + column])).collect()
-}
 
 /// `f32(Σ) × (s × s)` of all rows with all rows.
 fn scaled<B: Copy + Into<i64>>(

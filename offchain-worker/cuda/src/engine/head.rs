@@ -8,9 +8,6 @@ use crate::{
     ops::{Check, CrossEntropy, Epilogue, HeadGradient, Operand, Scales, Tables, Target},
 };
 
-/// Logits held at a time, in elements.
-const CHUNK_ELEMENTS: usize = 1 << 27;
-
 /// Rows that bear loss.
 pub(super) struct Targets {
     /// Their tokens in the micro-batch, `[n]`.
@@ -26,6 +23,8 @@ pub(super) struct Head<'a> {
     pub(super) targets: &'a Targets,
     /// Tokens of the micro-batch.
     pub(super) tokens: usize,
+    /// Logits held at a time at most, unless 16 rows alone have more.
+    pub(super) chunk: usize,
     pub(super) forward: Check<'a>,
     pub(super) backward: Check<'a>,
 }
@@ -35,7 +34,7 @@ impl Head<'_> {
     pub(super) fn run(&self, x: &Quantised, mut gradient: Option<(f32, ViewMut<'_, f32>)>) -> Result<i64> {
         let Matrix { outputs: vocabulary, inputs: hidden, ref scales, .. } = *self.matrix;
         let (device, rows) = (self.device, x.scales.len());
-        let size = (CHUNK_ELEMENTS / vocabulary).max(16);
+        let size = (self.chunk / vocabulary).max(16);
         let mut sum = 0;
         for from in (0..rows).step_by(size) {
             let own = from..rows.min(from + size);
