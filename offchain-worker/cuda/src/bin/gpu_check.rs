@@ -1,31 +1,38 @@
 //! Compares every kernel with the reference: compiled for the host, compiled to CUBINs, and on a GPU where there is one.
 //!
-//! `attune-gpu-check host`, `attune-gpu-check cubin sm_75 ...`, `attune-gpu-check gpu [NUMBER]`; see `scripts/gpu-check`.
+//! `attune-gpu-check host`, `attune-gpu-check cubin sm_75 ...`, `attune-gpu-check gpu [NUMBER [FIRST]]`; see
+//! `scripts/gpu-check`.
 
-use std::{env, path::PathBuf, process::ExitCode, time::Instant};
+use std::{
+    env,
+    path::PathBuf,
+    process::{Command, ExitCode},
+    time::Instant,
+};
 
 use attune_cuda::{
-    check::{Source, ALL},
+    check::{Failed, Source, ALL},
     compile::{compile, Compiled},
     ops::{Epilogue, Operand, Scales, Tables, Target},
     Device, Error, Result, KERNELS,
 };
 
 const USAGE: &str = "Usage: attune-gpu-check host\n       attune-gpu-check cubin ARCHITECTURE...\n       attune-gpu-check \
-                     gpu [NUMBER]\n\nExit status: 0 all agrees, 1 something differs or fails, 2 wrong arguments, 3 there is \
+                     gpu [NUMBER [FIRST]]\n\nNUMBER is the GPU's, from 0; FIRST the comparison to begin with, from 1.\nExit \
+                     status: 0 all agrees, 1 something differs or fails, 2 wrong arguments, 3 there is \
                      no GPU.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
-        ["host"] => Ok(agrees(&Device::host())),
+        ["host"] => Ok(agrees(&Device::host(), 1).0),
         ["cubin", ref architectures @ ..] if !architectures.is_empty() => cubins(architectures),
-        ["gpu"] => gpu(0),
-        ["gpu", number] => match number.parse() {
-            Ok(number) => gpu(number),
-            Err(_) => return usage(),
-        },
+        ["gpu", ref numbers @ ..] if numbers.len() <= 2 => {
+            let numbers: Result<Vec<usize>, _> = numbers.iter().map(|number| number.parse()).collect();
+            let Ok(numbers) = numbers else { return usage() };
+            gpu(numbers.first().copied().unwrap_or(0), numbers.get(1).copied().unwrap_or(1))
+        }
         _ => return usage(),
     };
     match done {
@@ -47,25 +54,30 @@ fn usage() -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Runs all comparisons and prints one line each.
-fn agrees(device: &Device) -> bool {
+/// Runs the comparisons from number `first` on, from 1, and prints one line each: whether all agree, and the number of the
+/// one at which the device itself failed, after which it is of no use to this process.
+fn agrees(device: &Device, first: usize) -> (bool, Option<usize>) {
     println!("Against the reference, bit for bit, on: {}\n", device.name());
-    println!("| what | values | seconds | |\n|---|---:|---:|---|");
+    println!("| | what | values | seconds | |\n|---:|---|---:|---:|---|");
     let mut all = true;
-    for comparison in ALL {
+    for (number, comparison) in (1..).zip(ALL).skip(first.saturating_sub(1)) {
         let started = Instant::now();
         let compared = (comparison.run)(device, &mut Source::new(1));
         let seconds = started.elapsed().as_secs_f64();
         match compared {
-            Ok(count) => println!("| {} | {count} | {seconds:.2} | same |", comparison.name),
+            Ok(count) => println!("| {number} | {} | {count} | {seconds:.2} | same |", comparison.name),
+            Err(Failed::Device(error @ Error::Driver { .. })) => {
+                println!("| {number} | {} | | {seconds:.2} | FAILS: {error} |\n", comparison.name);
+                return (false, Some(number));
+            }
             Err(error) => {
-                println!("| {} | | {seconds:.2} | DIFFERS: {error} |", comparison.name);
+                println!("| {number} | {} | | {seconds:.2} | DIFFERS: {error} |", comparison.name);
                 all = false;
             }
         }
     }
     println!();
-    all
+    (all, None)
 }
 
 /// Compiles for each architecture, a few at a time, and prints what each kernel needs.
@@ -107,10 +119,43 @@ fn cubins(architectures: &[&str]) -> Result<bool> {
     Ok(good)
 }
 
-fn gpu(number: usize) -> Result<bool> {
+/// Opens a GPU; a cache that cannot be written costs the compiling only.
+fn open(number: usize) -> Result<Device> {
     let cache = env::var_os("ATTUNE_CACHE").map(|folder| PathBuf::from(folder).join("cubin"));
-    let device = Device::cuda(number, cache)?;
-    let same = agrees(&device);
+    match Device::cuda(number, cache) {
+        Err(Error::Cache { .. }) => Device::cuda(number, None),
+        opened => opened,
+    }
+}
+
+fn gpu(number: usize, first: usize) -> Result<bool> {
+    let started = Instant::now();
+    let device = open(number)?;
+    println!(
+        "Kernels compiled, or taken from the cache, and loaded in {:.1} s.\n",
+        started.elapsed().as_secs_f64()
+    );
+    let (same, failed) = agrees(&device, first);
+    if let Some(failed) = failed {
+        // The rest has to be asked of another process.
+        drop(device);
+        let next = [number, failed + 1].map(|number| number.to_string());
+        let status = env::current_exe().and_then(|own| Command::new(own).arg("gpu").args(next).status());
+        println!(
+            "The rest, in a process of its own: {}",
+            match status {
+                Ok(status) => status.to_string(),
+                Err(error) => error.to_string(),
+            }
+        );
+        return Ok(false);
+    }
+    speed(&device)?;
+    Ok(same)
+}
+
+/// Times products of the sizes of real models.
+fn speed(device: &Device) -> Result<()> {
     println!(
         "Products, median of 9\n\n| product | rows | outputs | depth | ms | 8-bit TOPS | mantissa TOPS |"
     );
@@ -118,11 +163,11 @@ fn gpu(number: usize) -> Result<bool> {
     for size in [(4096, 4096, 4096), (4096, 14_336, 4096), (8192, 8192, 8192), (4096, 48, 4096)] {
         for (kind, slices) in [("8-bit weights", 2), ("4-bit weights", 2), ("mantissas", 4)] {
             for transposed in [false, true] {
-                time_product(&device, kind, slices, size, transposed)?;
+                time_product(device, kind, slices, size, transposed)?;
             }
         }
     }
-    Ok(same)
+    Ok(())
 }
 
 /// Times one product of random numbers.
@@ -134,7 +179,9 @@ fn time_product(
     transposed: bool,
 ) -> Result<()> {
     let mut source = Source::new(7);
-    let mut bytes = |count: usize| -> Vec<u8> { (0..count).map(|_| source.bits() as u8).collect() };
+    // Random bytes again and again: what is in them does not matter, and making them is not to be waited for.
+    let some: Vec<u8> = (0..1 << 16).map(|_| source.bits() as u8).collect();
+    let bytes = |count: usize| -> Vec<u8> { some.iter().copied().cycle().take(count).collect() };
     let left: Vec<i16> = bytes(rows * depth).iter().map(|byte| i16::from(*byte) * 63 - 8000).collect();
     let weights = bytes(outputs * depth);
     let left = device.upload(&left)?;
