@@ -10,6 +10,11 @@ use attune_exact::{
 use super::{equal, same, Compared, Source};
 use crate::{
     device::Device,
+    engine::{
+        head::{Head, Targets},
+        projection::Quantised,
+        Matrix,
+    },
     ops::{CrossEntropy, Epilogue, Faults, HeadGradient, Operand, Scales, Tables, Target},
 };
 
@@ -177,6 +182,52 @@ pub(super) fn backward(device: &Device, source: &mut Source) -> Compared {
             device.head_gradient(&from, dn.all_mut())?;
             count += same("gradient", &expected, &dn.download()?)?;
             count += equal("fault", &None, &faults.first()?)?;
+        }
+    }
+    Ok(count)
+}
+
+/// The head and its loss in chunks of rows: one chunk, the least, and such as divide the rows or leave some; and the
+/// sequence of a row whose logits are not finite, in each of them.
+pub(super) fn chunked(device: &Device, source: &mut Source) -> Compared {
+    let (n, length, mut count) = (45, 20, 0);
+    for of in [Rows::Plain(1.0), Rows::Hard, Rows::HardLogits] {
+        let Case { head, normed, targets, .. } = case(source, (50, 16, n), of);
+        let saved = loss::forward(&normed, &head, &targets).expect("all is finite, qed");
+        let omega = omega(n as u64);
+        let expected = loss::backward(&saved, &head, &targets, omega).expect("all is finite, qed");
+        let (vocabulary, matrix, x) = (head.outputs, Matrix::of(device, &head)?, device.upload(&normed)?);
+        // Three of four tokens bear loss.
+        let places: Vec<u32> = (0..n as u32).map(|row| row * 4 / 3).collect();
+        let targets = Targets { places: device.upload(&places)?, targets: device.upload(&targets)? };
+        for (rows, bad) in [0, 15, 19, 44, 45, 1000]
+            .iter()
+            .flat_map(|rows| [None, Some(0), Some(20), Some(44)].map(|bad| (rows, bad)))
+        {
+            let (faults, size) = (Faults::new(device, 3)?, (n, head.inputs));
+            let mut x = Quantised::of(device, x.all(), size, None, Width::Wide, faults.check(0, length))?;
+            if let Some(bad) = bad {
+                let mut scales = x.scales.download()?;
+                scales[bad] = f32::INFINITY;
+                x.scales.set(&scales)?;
+            }
+            let head = Head {
+                device,
+                matrix: &matrix,
+                targets: &targets,
+                tokens: 3 * length,
+                chunk: rows * vocabulary,
+                forward: faults.check(1, length),
+                backward: faults.check(2, length),
+            };
+            let mut dn = device.zeros(normed.len())?;
+            let sums = [head.run(&x, Some((omega, dn.all_mut())))?, head.run(&x, None)?];
+            let failed = bad.map(|bad| (places[bad] as usize / length, 1));
+            count += equal(&format!("chunks of {rows} rows: fault"), &failed, &faults.first()?)?;
+            if bad.is_none() {
+                count += same(&format!("chunks of {rows} rows: sum"), &[saved.sum; 2], &sums)?;
+                count += same(&format!("chunks of {rows} rows: gradient"), &expected, &dn.download()?)?;
+            }
         }
     }
     Ok(count)

@@ -86,6 +86,7 @@ pub const ALL: &[Comparison] = &[
     Comparison { name: "attention, backwards", run: attention::backward },
     Comparison { name: "cross-entropy", run: loss::forward },
     Comparison { name: "cross-entropy, backwards", run: loss::backward },
+    Comparison { name: "head and cross-entropy in chunks of rows", run: loss::chunked },
     Comparison { name: "norm of the gradient", run: flat::norm },
     Comparison { name: "AdamW, clipping, sums", run: flat::update },
     Comparison { name: "faults", run: rows::faults },

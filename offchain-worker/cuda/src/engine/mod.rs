@@ -5,9 +5,9 @@
 
 pub(crate) mod attention;
 mod frozen;
-mod head;
+pub(crate) mod head;
 mod pass;
-mod projection;
+pub(crate) mod projection;
 
 use attune_exact::{
     fault::{Fault, Operator},

@@ -3,6 +3,8 @@
 //! `attune-gpu-check host`, `attune-gpu-check cubin sm_75 ...`, `attune-gpu-check gpu [NUMBER [FIRST]]`; see
 //! `scripts/gpu-check`.
 
+mod speed;
+
 use std::{
     env,
     path::PathBuf,
@@ -13,7 +15,6 @@ use std::{
 use attune_cuda::{
     check::{Failed, Source, ALL},
     compile::{compile, Compiled},
-    ops::{Epilogue, Operand, Scales, Tables, Target},
     Device, Error, Result, KERNELS,
 };
 
@@ -150,72 +151,7 @@ fn gpu(number: usize, first: usize) -> Result<bool> {
         );
         return Ok(false);
     }
-    speed(&device)?;
+    speed::products(&device)?;
+    speed::trainings(&device)?;
     Ok(same)
-}
-
-/// Times products of the sizes of real models.
-fn speed(device: &Device) -> Result<()> {
-    println!(
-        "Products, median of 9\n\n| product | rows | outputs | depth | ms | 8-bit TOPS | mantissa TOPS |"
-    );
-    println!("|---|---:|---:|---:|---:|---:|---:|");
-    for size in [(4096, 4096, 4096), (4096, 14_336, 4096), (8192, 8192, 8192), (4096, 48, 4096)] {
-        for (kind, slices) in [("8-bit weights", 2), ("4-bit weights", 2), ("mantissas", 4)] {
-            for transposed in [false, true] {
-                time_product(device, kind, slices, size, transposed)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Times one product of random numbers.
-fn time_product(
-    device: &Device,
-    kind: &str,
-    slices: usize,
-    (rows, outputs, depth): (usize, usize, usize),
-    transposed: bool,
-) -> Result<()> {
-    let mut source = Source::new(7);
-    // Random bytes again and again: what is in them does not matter, and making them is not to be waited for.
-    let some: Vec<u8> = (0..1 << 16).map(|_| source.bits() as u8).collect();
-    let bytes = |count: usize| -> Vec<u8> { some.iter().copied().cycle().take(count).collect() };
-    let left: Vec<i16> = bytes(rows * depth).iter().map(|byte| i16::from(*byte) * 63 - 8000).collect();
-    let weights = bytes(outputs * depth);
-    let left = device.upload(&left)?;
-    let (ones, mut out) =
-        (device.upload(&vec![1.0f32; rows.max(outputs)])?, device.zeros::<f32>(rows * outputs)?);
-    // Stored the other way round, for the backward pass.
-    let (height, width) = if transposed { (depth, outputs) } else { (outputs, depth) };
-    let w8 = device.upload(&weights.iter().map(|byte| *byte as i8).collect::<Vec<i8>>())?;
-    let m16 = device.upload(&weights.iter().map(|byte| i16::from(*byte) * 8 - 1024).collect::<Vec<i16>>())?;
-    let nibbles = device.upload(&weights[..height * width.div_ceil(2)])?;
-    let multipliers = device.upload(&vec![5u8; height * width.div_ceil(32)])?;
-    let right = match kind {
-        "8-bit weights" => Operand::w8(w8.all(), height, width),
-        "4-bit weights" => Operand::w4(nibbles.all(), multipliers.all(), height, width),
-        _ => Operand::mantissas(m16.all(), height, width, width),
-    };
-    let right = if transposed { right.transposed() } else { right };
-    let operand = Operand::mantissas(left.all(), rows, depth, depth);
-    let epilogue = Epilogue::scaled(Scales::of(ones.all()), Scales::of(ones.all()));
-    let mut times = Vec::new();
-    for _ in 0..10 {
-        device.synchronize()?;
-        let started = Instant::now();
-        device.product(&operand, &right, &epilogue, Target::rows(out.all_mut(), outputs), Tables::ONE)?;
-        device.synchronize()?;
-        times.push(started.elapsed().as_secs_f64());
-    }
-    // The first one warms up.
-    times.remove(0);
-    times.sort_by(f64::total_cmp);
-    let (seconds, operations) = (times[times.len() / 2], 2.0 * rows as f64 * outputs as f64 * depth as f64);
-    let name = format!("{kind}{}", if transposed { ", transposed" } else { "" });
-    let tops = operations / seconds / 1e12;
-    let eight = tops * slices as f64;
-    println!("| {name} | {rows} | {outputs} | {depth} | {:.3} | {eight:.1} | {tops:.1} |", seconds * 1e3);
-    Ok(())
 }
