@@ -56,6 +56,15 @@ pub(crate) struct Cuda {
     capability: (i32, i32),
 }
 
+impl Cuda {
+    /// Makes this device that of the thread, without asking for errors of earlier work as [`CudaContext::bind_to_thread`]
+    /// does: those are for whoever uses the device.
+    pub(crate) fn bind(&self) {
+        // SAFETY: the context lives as long as the stream, which holds it.
+        let _ = unsafe { driver::ctx::set_current(self.stream.context().cu_ctx()) };
+    }
+}
+
 pub(crate) fn refused(what: &'static str) -> impl Fn(cudarc::driver::DriverError) -> Error {
     move |error| Error::Driver { what, message: error.to_string() }
 }
