@@ -13,7 +13,7 @@ use std::{
 };
 
 use attune_cuda::{
-    check::{Failed, Source, ALL},
+    check::{Comparison, Failed, Source, ALL},
     compile::{compile, Compiled},
     Device, Error, Result, KERNELS,
 };
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
-        ["host"] => Ok(agrees(&Device::host(), 1).0),
+        ["host"] => Ok(agrees(&Device::host(), ALL, 1).0),
         ["cubin", ref architectures @ ..] if !architectures.is_empty() => cubins(architectures),
         ["gpu", ref numbers @ ..] if numbers.len() <= 2 => {
             let numbers: Result<Vec<usize>, _> = numbers.iter().map(|number| number.parse()).collect();
@@ -57,11 +57,11 @@ fn usage() -> ExitCode {
 
 /// Runs the comparisons from number `first` on, from 1, and prints one line each: whether all agree, and the number of the
 /// one at which the device itself failed, after which it is of no use to this process.
-fn agrees(device: &Device, first: usize) -> (bool, Option<usize>) {
+fn agrees(device: &Device, comparisons: &[Comparison], first: usize) -> (bool, Option<usize>) {
     println!("Against the reference, bit for bit, on: {}\n", device.name());
     println!("| | what | values | seconds | |\n|---:|---|---:|---:|---|");
     let mut all = true;
-    for (number, comparison) in (1..).zip(ALL).skip(first.saturating_sub(1)) {
+    for (number, comparison) in (1..).zip(comparisons).skip(first.saturating_sub(1)) {
         let started = Instant::now();
         let compared = (comparison.run)(device, &mut Source::new(1));
         let seconds = started.elapsed().as_secs_f64();
@@ -136,7 +136,7 @@ fn gpu(number: usize, first: usize) -> Result<bool> {
         "Kernels compiled, or taken from the cache, and loaded in {:.1} s.\n",
         started.elapsed().as_secs_f64()
     );
-    let (same, failed) = agrees(&device, first);
+    let (same, failed) = agrees(&device, ALL, first);
     if let Some(failed) = failed {
         // The rest has to be asked of another process.
         drop(device);
@@ -154,4 +154,32 @@ fn gpu(number: usize, first: usize) -> Result<bool> {
     speed::products(&device)?;
     speed::trainings(&device)?;
     Ok(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: Comparison = Comparison { name: "good", run: |_, _| Ok(1) };
+    const DIFFERS: Comparison = Comparison {
+        name: "differs",
+        run: |_, _| {
+            let (what, expected, found) = ("a value".into(), "1".into(), "2".into());
+            Err(Failed::Different { what, at: 0, expected, found })
+        },
+    };
+    const FAILS: Comparison = Comparison {
+        name: "fails",
+        run: |_, _| Err(Failed::Device(Error::Driver { what: "a kernel", message: "gone".into() })),
+    };
+
+    #[test]
+    fn what_differs_does_not_hide_the_rest_and_a_device_that_fails_ends_the_list_there() {
+        let device = Device::host();
+        assert_eq!(agrees(&device, &[GOOD, GOOD], 1), (true, None));
+        assert_eq!(agrees(&device, &[DIFFERS, GOOD], 1), (false, None));
+        assert_eq!(agrees(&device, &[GOOD, FAILS, DIFFERS], 1), (false, Some(2)));
+        assert_eq!(agrees(&device, &[FAILS, DIFFERS, GOOD], 3), (true, None));
+        assert_eq!(agrees(&device, &[FAILS], 2), (true, None));
+    }
 }
