@@ -9,8 +9,9 @@
 // together, low·low; with a weight on the right, high and low. A mixed sum grows by at most 2·128·127 a step, so 65,536
 // steps fit; a deeper product (`DEEP`) empties its sums into 64 bits in time.
 //
-// A second product is narrow by narrow and at most 512 deep, so its sum fits 32 bits: slice by slice by Horner's rule,
-// which may wrap on the way.
+// A second product is narrow by narrow: high slices are in -16..=15, low ones in 0..=127, so 128 · high·high + mixed fits
+// 32 bits, as low·low does, up to 32,768 deep (36,832 and 16,129 a step). Those two are kept, and joined in 64 bits: exact
+// for any rank that there is, in one register more for each output than a sum of 32 bits.
 
 #define TILE_ROWS 128u
 #define TILE_COLUMNS 64u
@@ -185,11 +186,11 @@ FN void plain(Spread<i32> &sums, const Slices &s, u32 left, u32 right, u32 t) {
     }
 }
 
-// One more tile of k's. Bit 0, 1, 2 of `which`: the high, mixed and low sums. M16 keeps them in a set each, or all in the
-// first if there is one; a weight has no mixed ones.
+// One more tile of k's. Bit 0, 1, 2 of `which`: the high, mixed and low sums. M16 keeps them in a set each; of two sets, the
+// first is for high and mixed. A weight has no mixed ones.
 template <int KIND, bool MMA, int SETS>
 FN void multiply(Sums<SETS> *sums, const Slices &s, const Extent &extent, u32 which) {
-    const u32 mixed = SETS > 1 ? 1 : 0, low = SETS - 1;
+    const u32 mixed = SETS > 2 ? 1 : 0, low = SETS - 1;
     if (MMA) {
         PER_THREAD(Fragments, f);
         for (u32 word = 0; word < TILE_WORDS; word += 8) {
@@ -278,7 +279,7 @@ FN void first_product(const Product &p, Slices &s, Spread<f32> *y, const Place &
 }
 
 template <bool MMA> FN void second_product(const Product &p, const Second &second, Slices &s, Spread<f32> *y, Place at) {
-    PER_THREAD(Sums<1>, sums);
+    PER_THREAD(Sums<2>, sums);
     PER_THREAD(Staged, staged);
     const i64 rows = shift(second.rows, BLOCK_Z, p.inner), columns = shift(second.columns, BLOCK_Z, p.inner);
     at.left = shift(second.left, BLOCK_Z, p.inner);
@@ -286,20 +287,20 @@ template <bool MMA> FN void second_product(const Product &p, const Second &secon
     at.columns = second.to - second.from;
     at.depth = second.depth;
     EACH(t) clear(MINE(sums, t));
+    // High and low first, then the high ones count 128 and the mixed are added to them.
     ROLL
-    for (u32 which = 1; which <= 4; which *= 2) {
-        EACH(t) {
-            OUTPUTS(i, j, c) {
-                i32 &sum = MINE(sums, t).set[0].v[i][j][c];
-                sum = (i32)((u32)sum << 7);
+    for (u32 pass = 0; pass < 2; ++pass) {
+        if (pass) {
+            EACH(t) {
+                OUTPUTS(i, j, c) MINE(sums, t).set[0].v[i][j][c] *= 128;
             }
         }
         for (u32 k = 0; k < second.depth; k += TILE_DEPTH) {
-            if (which == 1 || second.depth > TILE_DEPTH) {
+            if (!pass || second.depth > TILE_DEPTH) {
                 EACH(t) fetch<M16>(MINE(staged, t), second.left, second.right, at, second.from, k, t);
                 PHASE(t) put<M16>(s, MINE(staged, t), second.left, second.right, t);
             }
-            multiply<M16, MMA>(sums, s, at.extent, which);
+            multiply<M16, MMA>(sums, s, at.extent, pass ? 2 : 5);
             BARRIER();
         }
     }
@@ -309,7 +310,7 @@ template <bool MMA> FN void second_product(const Product &p, const Second &secon
             if (m < p.rows && second.from <= n && n < second.to) {
                 const f32 row = factor_at(second.rows, rows, m);
                 const f32 column = factor_at(second.columns, columns, n - second.from);
-                const f32 x = mul(from_i32(MINE(sums, t).set[0].v[i][j][c]), mul(row, column));
+                const f32 x = mul(from_i64(joined(MINE(sums, t), i, j, c)), mul(row, column));
                 MINE(y, t).v[i][j][c] = add(MINE(y, t).v[i][j][c], x);
             }
         }

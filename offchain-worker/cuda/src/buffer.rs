@@ -138,6 +138,16 @@ impl<T: Plain> Buffer<T> {
     }
 }
 
+impl<T> Drop for Buffer<T> {
+    /// Makes the device that of this thread, which may be another than all that used the memory: the driver frees in the
+    /// thread's own context. Where that is refused, the free that follows is, and the device says so when it is used next.
+    fn drop(&mut self) {
+        if let Inner::Cuda(cuda) = &*self.device.0 {
+            cuda.bind();
+        }
+    }
+}
+
 /// Some numbers of a buffer, to read.
 #[derive(Clone, Copy)]
 pub struct View<'a, T> {

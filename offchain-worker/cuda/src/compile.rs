@@ -36,8 +36,7 @@ pub struct Compiled {
     pub cubin: Vec<u8>,
     /// What each kernel needs.
     pub kernels: Vec<Resources>,
-    /// What the compiler warned of; and its instructions that would not round each operation by itself, of which there must
-    /// be none.
+    /// What the compiler warned of.
     pub warnings: Vec<String>,
 }
 
@@ -62,7 +61,7 @@ pub fn arch_name((major, minor): (i32, i32)) -> String {
 /// Compiles the kernels for `arch`, such as `sm_90`.
 ///
 /// # Errors
-/// NVRTC is missing or refuses.
+/// NVRTC is missing or refuses; or it made an instruction that does not round each operation by itself.
 pub fn compile(arch: &str) -> Result<Compiled> {
     // SAFETY: it only opens a library and closes it again.
     if !unsafe { sys::is_culib_present() } {
@@ -78,33 +77,49 @@ pub fn compile(arch: &str) -> Result<Compiled> {
         let made = nvrtc::compile_program(program, &options);
         let log = nvrtc::get_program_log(program).unwrap_or_default();
         let cubin = if made.is_ok() { cubin(program) } else { Ok(Vec::new()) };
-        let ptx = nvrtc::get_ptx(program).unwrap_or_default();
+        let ptx = if made.is_ok() { nvrtc::get_ptx(program) } else { Ok(Vec::new()) };
         let _ = nvrtc::destroy_program(program);
-        (made, text(&log), cubin, text(&ptx))
+        (made, text(&log), cubin, ptx)
     };
     if let Err(error) = made {
         return Err(Error::Compile { arch: arch.to_string(), log: format!("{error}: {log}") });
     }
     let cubin = cubin.map_err(failed)?;
+    rounding(&text(&ptx.map_err(failed)?)).map_err(|log| Error::Compile { arch: arch.to_string(), log })?;
     let warnings = log.lines().filter(|line| line.to_lowercase().contains("warning"));
-    let warnings = warnings.map(str::to_string).chain(loose(&ptx)).collect();
-    Ok(Compiled { cubin, kernels: resources(&log), warnings })
+    Ok(Compiled { cubin, kernels: resources(&log), warnings: warnings.map(str::to_string).collect() })
 }
 
 fn text(bytes: &[std::ffi::c_char]) -> String {
     bytes.iter().map(|c| char::from(*c as u8)).filter(|c| *c != '\0').collect()
 }
 
-/// Instructions on reals that contract, approximate or flush to zero.
-fn loose(ptx: &str) -> Vec<String> {
-    let instructions = ptx.lines().map(str::split_whitespace);
-    let reals = instructions.flatten().filter(|word| word.contains(".f32") || word.contains(".f64"));
+/// Refuses instructions on reals that contract, approximate or flush to zero; and a text without any additions,
+/// multiplications and divisions of reals, which would show nothing.
+fn rounding(ptx: &str) -> Result<(), String> {
+    let instructions = ptx.lines().flat_map(str::split_whitespace);
+    let reals: Vec<&str> =
+        instructions.filter(|word| word.contains(".f32") || word.contains(".f64")).collect();
+    if let Some(name) =
+        ["add.", "mul.", "div."].iter().find(|name| !reals.iter().any(|word| word.starts_with(*name)))
+    {
+        let bytes = ptx.len();
+        return Err(format!(
+            "expected PTX with {name}rn.f32 in it, found {bytes} bytes without; use NVRTC of CUDA 13"
+        ));
+    }
     let loose =
-        |word: &&str| ["fma.", "mad.", ".approx", ".ftz", ".full"].iter().any(|mark| word.contains(mark));
-    let mut found: Vec<String> = reals.filter(loose).map(|word| format!("instruction {word}")).collect();
-    found.sort();
+        |word: &str| ["fma.", "mad.", ".approx", ".ftz", ".full"].iter().any(|mark| word.contains(mark));
+    let mut found: Vec<&str> = reals.into_iter().filter(|word| loose(word)).collect();
+    found.sort_unstable();
     found.dedup();
-    found
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "expected each operation to be rounded by itself, found {}; use NVRTC of CUDA 13",
+        found.join(", ")
+    ))
 }
 
 /// # Safety
@@ -191,13 +206,31 @@ mod tests {
         assert_eq!(found, [Resources { name: "add_to".into(), registers: 14, spilled: 8, shared: 2064 }]);
     }
 
+    /// Instructions that round each operation by itself, and one on integers.
+    const GOOD: &str =
+        "\tadd.rn.f32 %f1, %f2, %f3;\n\tmul.rn.f32 %f1, %f2, %f3;\n\tdiv.rn.f32 %f1, %f2, %f3;\n\
+                        \tmad.lo.s32 %r1, %r2, %r3, %r4;\n";
+
     #[test]
     fn instructions_that_round_otherwise_are_found() {
-        let ptx =
-            "\tadd.rn.f32 %f1, %f2, %f3;\n\tfma.rn.f32 %f1, %f2, %f3, %f4;\n\tmul.ftz.f32 %f1, %f2, %f3;\n\
-                   \tmad.lo.s32 %r1, %r2, %r3, %r4;\n\t@%p1 ex2.approx.f32 %f1, %f2;\n";
-        let found = ["instruction ex2.approx.f32", "instruction fma.rn.f32", "instruction mul.ftz.f32"];
-        assert_eq!(loose(ptx), found);
+        let error = rounding(&format!(
+            "{GOOD}\tfma.rn.f32 %f1, %f2, %f3, %f4;\n\tmul.ftz.f32 %f1, %f2, %f3;\n\
+                   \t@%p1 ex2.approx.f32 %f1, %f2;\n"
+        ))
+        .unwrap_err();
+        assert!(error.contains("found ex2.approx.f32, fma.rn.f32, mul.ftz.f32;"), "{error}");
+        rounding(GOOD).unwrap();
+    }
+
+    #[test]
+    fn a_text_that_shows_nothing_is_refused() {
+        let integers = GOOD.replace(".f32", ".s32");
+        let undivided = GOOD.replace("div.rn", "neg");
+        for (ptx, missing) in [("", "add."), (integers.as_str(), "add."), (undivided.as_str(), "div.")] {
+            let error = rounding(ptx).unwrap_err();
+            let expected = format!("expected PTX with {missing}rn.f32 in it, found {} bytes", ptx.len());
+            assert!(error.starts_with(&expected), "{error}");
+        }
     }
 
     #[test]

@@ -56,6 +56,15 @@ pub(crate) struct Cuda {
     capability: (i32, i32),
 }
 
+impl Cuda {
+    /// Makes this device that of the thread, without asking for errors of earlier work as [`CudaContext::bind_to_thread`]
+    /// does: those are for whoever uses the device.
+    pub(crate) fn bind(&self) {
+        // SAFETY: the context lives as long as the stream, which holds it.
+        let _ = unsafe { driver::ctx::set_current(self.stream.context().cu_ctx()) };
+    }
+}
+
 pub(crate) fn refused(what: &'static str) -> impl Fn(cudarc::driver::DriverError) -> Error {
     move |error| Error::Driver { what, message: error.to_string() }
 }
@@ -68,6 +77,21 @@ fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_string()));
         Err(Error::Library(text.unwrap_or_else(|| "no reason is given".to_string())))
     })
+}
+
+/// Lets the driver keep what is freed for the next allocation, until the program ends: it would go back at each wait
+/// otherwise, and a step allocates the same again and again. Where that is refused, steps are slower and no worse.
+fn keep_memory(context: &CudaContext) {
+    if !context.has_async_alloc() {
+        return;
+    }
+    let mut most = u64::MAX;
+    let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // SAFETY: the device is the context's, the pool its own, and the attribute is a number of 64 bits.
+    let _ = unsafe {
+        driver::device::get_default_mem_pool(context.cu_device())
+            .and_then(|pool| driver::mem_pool::set_attribute(pool, threshold, (&raw mut most).cast()))
+    };
 }
 
 impl Device {
@@ -111,6 +135,8 @@ impl Device {
         guarded(|| {
             driver::init().map_err(|error| match error.0 {
                 sys::CUresult::CUDA_ERROR_NO_DEVICE => Error::NoDevice { wanted: 0, found: 0 },
+                // What the toolkit brings to link against is no driver.
+                sys::CUresult::CUDA_ERROR_STUB_LIBRARY => Error::NoDriver,
                 _ => Error::Driver { what: "to start", message: error.to_string() },
             })?;
             let count = CudaContext::device_count().map_err(refused("to count its GPUs"))?;
@@ -165,6 +191,7 @@ impl Device {
         let functions = KERNELS.iter().map(function).collect::<Result<_>>()?;
         let name = context.name().map_err(refused("its name"))?;
         let stream = context.new_stream().map_err(refused("a stream"))?;
+        keep_memory(&context);
         Ok(Self(Arc::new(Inner::Cuda(Cuda { stream, functions, name, capability }))))
     }
 

@@ -2,6 +2,15 @@
 
 use attune_exact::weights::{quantise4, quantise8, Frozen, Packed4};
 
+/// Kinds of hard rows.
+const KINDS: usize = 9;
+
+/// `[rows, columns]` of a table `[columns, rows]`.
+pub(super) fn turned<T: Copy>(x: &[T], columns: usize) -> Vec<T> {
+    let rows = x.len() / columns;
+    (0..columns).flat_map(|column| (0..rows).map(move |row| x[row * columns + column])).collect()
+}
+
 /// Pseudo-random numbers (SplitMix64).
 #[derive(Clone, Debug)]
 pub struct Source(u64);
@@ -45,6 +54,15 @@ impl Source {
         (0..count).map(|_| self.unit() * scale).collect()
     }
 
+    /// `[rows, columns]` whose rows are hard in random order, in ±`limit` where an operator's own checks need it.
+    pub(super) fn mixed_rows(&mut self, rows: usize, columns: usize, limit: f32) -> Vec<f32> {
+        let one = |_| {
+            let kind = self.below(KINDS);
+            self.hard_row(kind, columns)
+        };
+        (0..rows).flat_map(one).map(|x| x.clamp(-limit, limit)).collect()
+    }
+
     /// `[rows, columns]` whose rows take turns at being hard.
     pub(super) fn hard_rows(&mut self, rows: usize, columns: usize) -> Vec<f32> {
         (0..rows).flat_map(|row| self.hard_row(row, columns)).collect()
@@ -54,7 +72,7 @@ impl Source {
         let outlier = self.below(columns);
         let sign = |bits: u64| if bits & 1 == 0 { 1.0f32 } else { -1.0 };
         let mut row: Vec<f32> = (0..columns)
-            .map(|_| match kind % 9 {
+            .map(|_| match kind % KINDS {
                 0 => self.unit(),
                 1 => 0.0,
                 // All equal.
@@ -70,7 +88,7 @@ impl Source {
                 _ => self.any(),
             })
             .collect();
-        match kind % 9 {
+        match kind % KINDS {
             4 => row[outlier] = 16_383.0,
             5 => row[outlier] = -2_047.0,
             7 => row[outlier] = 3e5,

@@ -5,7 +5,7 @@ use attune_exact::{
     mantissa::sum,
 };
 
-use super::{same, Compared, Source};
+use super::{data::turned, same, Compared, Source};
 use crate::{
     buffer::Buffer,
     device::Device,
@@ -19,12 +19,6 @@ const SHAPES: [(usize, usize, usize); 5] =
 const CONSTANT: f32 = -0.37;
 const WIDE: i16 = 16_383;
 const NARROW: i16 = 2_047;
-
-/// `[rows, columns]` of a table `[columns, rows]`.
-fn turned<T: Copy>(x: &[T], columns: usize) -> Vec<T> {
-    let rows = x.len() / columns;
-    (0..columns).flat_map(|column| (0..rows).map(move |row| x[row * columns + column])).collect()
-}
 
 /// `f32(Σ) × (s × s)` of all rows with all rows.
 fn scaled<B: Copy + Into<i64>>(
@@ -161,7 +155,8 @@ pub(super) fn deep(device: &Device, _: &mut Source) -> Compared {
 pub(super) fn epilogue(device: &Device, source: &mut Source) -> Compared {
     let mut count = 0;
     for (m, n, k) in [(37, 150, 70), (130, 67, 33)] {
-        for rank in [3, 16, 100] {
+        // The last one is the deepest that a job can ask for: three parts of the highest rank.
+        for rank in [3, 16, 100, 513, 3072] {
             count += all_of_it(device, source, (m, n, k), rank)?;
             count += gradient(device, source, (rank, n, k))?;
         }
@@ -185,9 +180,13 @@ fn all_of_it(
     bias[n / 3..n / 3 + 2].fill(-0.0);
     residual[..n].fill(-0.0);
     before[..n].fill(-0.0);
-    let low = source.mantissas(m * 2 * rank, NARROW);
+    let mut low = source.mantissas(m * 2 * rank, NARROW);
     let (low_scales, b_scales) = (source.scales(2 * m), source.scales(n));
-    let b = source.mantissas(n * rank, NARROW);
+    let mut b = source.mantissas(n * rank, NARROW);
+    // The largest sums of either sign: beyond 32 bits from a depth of 513 on.
+    low[2 * rank..4 * rank].fill(NARROW);
+    b[..rank].fill(NARROW);
+    b[(n - 1) * rank..].fill(-NARROW);
     let mut expected = Vec::new();
     for t in 0..m {
         let x = Vector { values: &left[t * k..(t + 1) * k], scale: rows[t] };

@@ -4,6 +4,7 @@ use attune_exact::{
     fault::Fault,
     model::{Block, Lora, Model, Shape},
     optimizer::{AdamW, State},
+    rotary::Llama3,
     step::{self, Sequence, Settings, IGNORE},
     weights::{Frozen, Packed4},
 };
@@ -11,7 +12,7 @@ use attune_exact::{
 use super::{equal, same, Compared, Source};
 use crate::{
     device::Device,
-    engine::{Engine, Layer, Matrix, Weights},
+    engine::{Chunks, Engine, Layer, Matrix, Weights},
     error::Result,
 };
 
@@ -85,16 +86,28 @@ fn state(source: &mut Source, length: usize) -> State {
     State { adapter: source.reals(length, 0.3), first: vec![0.0; length], second: vec![0.0; length] }
 }
 
-/// Three steps; micro-batches of two, so that some are mixed.
+/// How the work is cut: sequences of a micro-batch, and chunks of it.
+type Cut = (usize, Chunks);
+
+/// No table is cut.
+const WHOLE: Chunks = Chunks { logits: usize::MAX, scores: usize::MAX };
+
+/// Cuts that need not divide anything: so many rows of logits (16 at least) and sequences of scores at a time.
+fn chunks(shape: &Shape, rows: usize, sequences: usize) -> Chunks {
+    Chunks { logits: rows * shape.vocabulary, scores: sequences * shape.heads * 17 * 17 }
+}
+
+/// Three steps; among six sequences three of a length, so that some micro-batches are short.
 fn train(
     device: &Device,
     source: &mut Source,
     (model, weights): (&Model, Weights),
     lora: Lora,
-    micro_batch: usize,
+    (micro_batch, chunks): Cut,
 ) -> Compared {
     let mut expected = state(source, lora.len(&model.shape));
-    let mut engine = Engine::new(device, weights, lora, &expected, (64, micro_batch))?;
+    let engine = Engine::new(device, weights, lora, &expected, (64, micro_batch))?;
+    let mut engine = engine.with_chunks(chunks);
     let settings = settings(lora);
     let mut count = 0;
     for at in 0..3 {
@@ -128,15 +141,46 @@ pub(super) fn steps(device: &Device, source: &mut Source) -> Compared {
     let model = model(source, false, true, w8);
     let mut count = 0;
     for micro_batch in [1, 4] {
-        count += train(device, source, (&model, Weights::of(device, &model)?), lora, micro_batch)?;
+        count += train(device, source, (&model, Weights::of(device, &model)?), lora, (micro_batch, WHOLE))?;
     }
     Ok(count)
 }
 
+/// Logits and scores in chunks: the smallest, one that holds two of three sequences, one that divides no number of rows;
+/// and the size that a real model has, which must be the same again.
+pub(super) fn cut(device: &Device, source: &mut Source) -> Compared {
+    let lora = Lora { rank: 3, alpha: 6.0, rank_stabilised: false };
+    let model = model(source, false, true, w8);
+    let mut count = 0;
+    for chunks in [
+        chunks(&model.shape, 0, 0),
+        chunks(&model.shape, 19, 2),
+        chunks(&model.shape, 23, 1),
+        Chunks::default(),
+    ] {
+        count += train(device, source, (&model, Weights::of(device, &model)?), lora, (4, chunks))?;
+    }
+    Ok(count)
+}
+
+/// A rank whose three parts side by side are deeper than any tile, and than sums of 32 bits would hold.
+pub(super) fn deep(device: &Device, source: &mut Source) -> Compared {
+    let lora = Lora { rank: 180, alpha: 360.0, rank_stabilised: true };
+    let model = model(source, true, false, w8);
+    train(device, source, (&model, Weights::of(device, &model)?), lora, (3, WHOLE))
+}
+
 pub(super) fn grouped(device: &Device, source: &mut Source) -> Compared {
     let lora = Lora { rank: 4, alpha: 8.0, rank_stabilised: true };
-    let model = model(source, true, false, w8);
-    train(device, source, (&model, Weights::of(device, &model)?), lora, 2)
+    let mut model = model(source, true, false, w8);
+    // Of the pairs of a head, one is stretched in part and one in full; the first is kept.
+    model.shape.rope_scaling = Some(Llama3 {
+        factor: 8.0,
+        low_frequency_factor: 1.0,
+        high_frequency_factor: 4.0,
+        original_context: 256.0,
+    });
+    train(device, source, (&model, Weights::of(device, &model)?), lora, (2, WHOLE))
 }
 
 /// The blocks' matrices in 4 bits; the reference gets them unfolded.
@@ -163,7 +207,7 @@ pub(super) fn packed(device: &Device, source: &mut Source) -> Compared {
     };
     let layers = model.blocks.iter().zip(packed.chunks(4)).map(layer).collect::<Result<_>>()?;
     let weights = Weights { layers, ..Weights::of(device, &model)? };
-    train(device, source, (&model, weights), lora, 2)
+    train(device, source, (&model, weights), lora, (2, WHOLE))
 }
 
 /// Parameters, weights and rates at which checks fail: the reference's fault is found, whatever the micro-batch.
@@ -189,10 +233,10 @@ pub(super) fn faults(device: &Device, source: &mut Source) -> Compared {
         }
         let sequences = sequences(source, &healthy.shape, &[12, 12, 12, 12]);
         let expected: Option<Fault> = step::step(&broken, &settings, &from, &sequences, 4).err();
-        for micro_batch in [1, 3] {
+        for (micro_batch, chunks) in [(1, WHOLE), (3, WHOLE), (4, chunks(&healthy.shape, 0, 0))] {
             let weights = Weights::of(device, &broken)?;
-            let mut engine = Engine::new(device, weights, lora, &from, (64, micro_batch))?;
-            let found = engine.step(&settings, &sequences, 4)?.err();
+            let engine = Engine::new(device, weights, lora, &from, (64, micro_batch))?;
+            let found = engine.with_chunks(chunks).step(&settings, &sequences, 4)?.err();
             count += equal(&format!("fault {case}"), &expected, &found)?;
         }
     }

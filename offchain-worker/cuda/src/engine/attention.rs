@@ -15,9 +15,6 @@ use crate::{
     },
 };
 
-/// Scores held at a time at most, unless one sequence alone has more.
-const CHUNK_ELEMENTS: usize = 1 << 28;
-
 /// The attention of a micro-batch of sequences of equal length.
 pub(crate) struct Attention<'a> {
     pub(crate) device: &'a Device,
@@ -25,6 +22,8 @@ pub(crate) struct Attention<'a> {
     /// Where each token's document starts in its sequence, `[n]`.
     pub(crate) starts: &'a Buffer<u32>,
     pub(crate) length: usize,
+    /// Scores held at a time at most, unless one sequence alone has more.
+    pub(crate) chunk: usize,
     pub(crate) check: Check<'a>,
 }
 
@@ -146,7 +145,7 @@ impl Attention<'_> {
     /// Sequences that are worked on at a time, as (first, count).
     fn chunks(&self) -> impl Iterator<Item = (usize, usize)> {
         let sequences = self.tokens() / self.length;
-        let size = (CHUNK_ELEMENTS / (self.heads.heads * self.length * self.length)).max(1);
+        let size = (self.chunk / (self.heads.heads * self.length * self.length)).max(1);
         (0..sequences).step_by(size).map(move |first| (first, size.min(sequences - first)))
     }
 

@@ -8,34 +8,33 @@ use crate::{
     ops::{Check, CrossEntropy, Epilogue, HeadGradient, Operand, Scales, Tables, Target},
 };
 
-/// Logits held at a time, in elements.
-const CHUNK_ELEMENTS: usize = 1 << 27;
-
 /// Rows that bear loss.
-pub(super) struct Targets {
+pub(crate) struct Targets {
     /// Their tokens in the micro-batch, `[n]`.
-    pub(super) places: Buffer<u32>,
+    pub(crate) places: Buffer<u32>,
     /// What should follow there, `[n]`.
-    pub(super) targets: Buffer<u32>,
+    pub(crate) targets: Buffer<u32>,
 }
 
 /// The head of a micro-batch.
-pub(super) struct Head<'a> {
-    pub(super) device: &'a Device,
-    pub(super) matrix: &'a Matrix,
-    pub(super) targets: &'a Targets,
+pub(crate) struct Head<'a> {
+    pub(crate) device: &'a Device,
+    pub(crate) matrix: &'a Matrix,
+    pub(crate) targets: &'a Targets,
     /// Tokens of the micro-batch.
-    pub(super) tokens: usize,
-    pub(super) forward: Check<'a>,
-    pub(super) backward: Check<'a>,
+    pub(crate) tokens: usize,
+    /// Logits held at a time at most, unless 16 rows alone have more.
+    pub(crate) chunk: usize,
+    pub(crate) forward: Check<'a>,
+    pub(crate) backward: Check<'a>,
 }
 
 impl Head<'_> {
     /// Σ int(ℓ × 2^24) over the rows of `x`, the last norm's output; and with (ω, dn `[n, H]`) the gradient of the rows.
-    pub(super) fn run(&self, x: &Quantised, mut gradient: Option<(f32, ViewMut<'_, f32>)>) -> Result<i64> {
+    pub(crate) fn run(&self, x: &Quantised, mut gradient: Option<(f32, ViewMut<'_, f32>)>) -> Result<i64> {
         let Matrix { outputs: vocabulary, inputs: hidden, ref scales, .. } = *self.matrix;
         let (device, rows) = (self.device, x.scales.len());
-        let size = (CHUNK_ELEMENTS / vocabulary).max(16);
+        let size = (self.chunk / vocabulary).max(16);
         let mut sum = 0;
         for from in (0..rows).step_by(size) {
             let own = from..rows.min(from + size);

@@ -5,9 +5,9 @@
 
 pub(crate) mod attention;
 mod frozen;
-mod head;
+pub(crate) mod head;
 mod pass;
-mod projection;
+pub(crate) mod projection;
 
 use attune_exact::{
     fault::{Fault, Operator},
@@ -28,6 +28,22 @@ use head::Targets;
 use pass::{Pass, Table};
 pub use projection::Place;
 
+/// How much of the tables that are never held whole is held at a time; it moves no bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunks {
+    /// Logits, in elements; 16 rows at least are held.
+    pub logits: usize,
+    /// Scores of the attention, in elements; those of one sequence at least are held.
+    pub scores: usize,
+}
+
+impl Default for Chunks {
+    /// 512 MiB of logits, 1 GiB of scores.
+    fn default() -> Self {
+        Self { logits: 1 << 27, scores: 1 << 28 }
+    }
+}
+
 /// Model, adapter and optimizer of an exact training, on a device.
 pub struct Engine {
     device: Device,
@@ -40,6 +56,7 @@ pub struct Engine {
     second: Buffer<f32>,
     /// Sequences that go through a pass at once; it moves no bit.
     micro_batch: usize,
+    chunks: Chunks,
 }
 
 /// What a step made besides the new state.
@@ -142,7 +159,14 @@ impl Engine {
             weights,
             lora,
             micro_batch: micro_batch.max(1),
+            chunks: Chunks::default(),
         })
+    }
+
+    /// The same, with chunks of another size.
+    #[must_use]
+    pub fn with_chunks(self, chunks: Chunks) -> Self {
+        Self { chunks, ..self }
     }
 
     /// Adapter and moments.
@@ -263,6 +287,7 @@ impl Engine {
             starts: gather(|sequence| starts(&sequence.documents).collect())?,
             targets,
             length,
+            chunks: self.chunks,
             faults,
         })
     }

@@ -15,6 +15,7 @@ use super::{
     frozen::{Layer, Matrix, Weights},
     head::{Head, Targets},
     projection::{Group, Place, Quantised, Saved},
+    Chunks,
 };
 use crate::{
     buffer::Buffer,
@@ -47,6 +48,7 @@ pub(super) struct Pass<'a> {
     pub(super) targets: Targets,
     /// Tokens of a sequence.
     pub(super) length: usize,
+    pub(super) chunks: Chunks,
     /// Where failed checks are noted, and the first sequence of the micro-batch there.
     pub(super) faults: (&'a Faults, usize),
 }
@@ -151,6 +153,7 @@ impl<'a> Pass<'a> {
             matrix: self.weights.head(),
             targets: &self.targets,
             tokens: self.n(),
+            chunk: self.chunks.logits,
             forward: self.check(Operator::Head),
             backward: self.check(Operator::HeadBackward),
         };
@@ -187,6 +190,7 @@ impl<'a> Pass<'a> {
             heads: self.shape().attention(),
             starts: &self.starts,
             length: self.length,
+            chunk: self.chunks.scores,
             check,
         }
     }

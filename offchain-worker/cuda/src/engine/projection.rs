@@ -18,19 +18,19 @@ use crate::{
 };
 
 /// Rows as mantissas: `[n, columns]`, one scale per row.
-pub(super) struct Quantised {
-    pub(super) q: Buffer<i16>,
+pub(crate) struct Quantised {
+    pub(crate) q: Buffer<i16>,
     /// `[n]`
-    pub(super) scales: Buffer<f32>,
+    pub(crate) scales: Buffer<f32>,
 }
 
 impl Quantised {
-    pub(super) fn room(device: &Device, rows: usize, columns: usize) -> Result<Self> {
+    pub(crate) fn room(device: &Device, rows: usize, columns: usize) -> Result<Self> {
         Ok(Self { q: device.zeros(rows * columns)?, scales: device.zeros(rows)? })
     }
 
     /// The rows of `x`, times `times` if that is given.
-    pub(super) fn of(
+    pub(crate) fn of(
         device: &Device,
         x: View<'_, f32>,
         (rows, columns): (usize, usize),

@@ -16,8 +16,8 @@ const TILE_ROWS: usize = 128;
 const TILE_COLUMNS: usize = 64;
 const THREADS: u32 = 256;
 const SECONDS: usize = 3;
-/// The deepest second product: its sums fit 32 bits.
-const SECOND_DEPTH: usize = 512;
+/// The deepest second product: its two sums fit 32 bits each.
+const SECOND_DEPTH: usize = 32_768;
 /// From this depth on a kernel empties its sums into 64 bits on the way.
 pub const PLAIN_FROM: usize = 65_536;
 
