@@ -224,7 +224,9 @@ pub mod pallet {
         #[pallet::constant]
         type UnbondingBlocks: Get<BlockNumber>;
 
-        /// The longest time from a deed in a job to the conviction for it, in blocks: audit, challenge and dispute. An
+        /// The longest time from the draw of a milestone's audits to a conviction, in blocks: audit, challenge and dispute.
+        /// The deed itself may be older, by a job's phase and by how long nobody could be drawn; what leaves in that time
+        /// leaves enough for the bonds behind, as every withdrawal does. An
         /// offence in consensus can be reported for about as long as unbonding lasts; a report that comes after some
         /// stake has left finds what is there.
         #[pallet::constant]

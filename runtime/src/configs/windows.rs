@@ -34,7 +34,8 @@ windows! {
     RecordRetention => record_retention,
 }
 
-/// The longest time from a deed to the conviction for it: audit, challenge and dispute, one after the other.
+/// The longest time from the draw of a milestone's audits to a conviction: audit, challenge and dispute, one after the
+/// other.
 pub struct ConvictionBlocks;
 
 impl Get<BlockNumber> for ConvictionBlocks {

@@ -13,6 +13,6 @@ pub struct Measured<T>(PhantomData<T>);
 
 #[rustfmt::skip]
 impl<T: frame_system::Config> crate::audit_randomness::WeightInfo for Measured<T> {
-    fn collect() -> Weight { cost::<T>(10_000, 5, 2) }
-    fn seal() -> Weight { cost::<T>(30_000, 8, 9) }
+    fn collect() -> Weight { cost::<T>(13_289, 4, 2) }
+    fn seal() -> Weight { cost::<T>(34_762, 8, 7) }
 }

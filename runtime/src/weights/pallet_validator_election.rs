@@ -13,9 +13,9 @@ pub struct Measured<T>(PhantomData<T>);
 
 #[rustfmt::skip]
 impl<T: frame_system::Config> pallet_validator_election::WeightInfo for Measured<T> {
-    fn set_inflation() -> Weight { cost::<T>(9_544, 1, 1) }
-    fn note_author() -> Weight { cost::<T>(9_744, 2, 1) }
-    fn poll() -> Weight { cost::<T>(3_475, 1, 0) }
-    fn pay_one() -> Weight { cost::<T>(144_685, 8, 5) }
-    fn punish() -> Weight { cost::<T>(363_320, 20, 15) }
+    fn set_inflation() -> Weight { cost::<T>(9_875, 1, 1) }
+    fn note_author() -> Weight { cost::<T>(9_785, 2, 1) }
+    fn poll() -> Weight { cost::<T>(3_455, 1, 0) }
+    fn pay_one() -> Weight { cost::<T>(145_106, 8, 5) }
+    fn punish() -> Weight { cost::<T>(364_622, 20, 15) }
 }
