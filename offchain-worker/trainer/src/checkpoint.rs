@@ -57,12 +57,18 @@ impl Owner<'_> {
     }
 }
 
-/// Writes a checkpoint. A full disk leaves the former file at `path` as it was.
+/// Writes a checkpoint of the state with this root. A full disk leaves the former file at `path` as it was.
 ///
 /// # Errors
 /// A file that cannot be written.
-pub fn save(path: &Path, owner: &Owner<'_>, state: StateView<'_>, counters: &Counters) -> Result<()> {
-    let metadata = owner.metadata(counters, state::root(state, counters));
+pub fn save(
+    path: &Path,
+    owner: &Owner<'_>,
+    state: StateView<'_>,
+    counters: &Counters,
+    root: H256,
+) -> Result<()> {
+    let metadata = owner.metadata(counters, root);
     let names: Vec<[String; 3]> =
         state.slots.iter().map(|slot| KINDS.map(|kind| kind.to_string() + &slot.name)).collect();
     let mut tensors = Vec::with_capacity(state.slots.len() * 3);
@@ -75,12 +81,12 @@ pub fn save(path: &Path, owner: &Owner<'_>, state: StateView<'_>, counters: &Cou
     files::write_safetensors(path, &metadata, &tensors)
 }
 
-/// Reads a checkpoint.
+/// Reads a checkpoint: the state, how far it has come, and its root.
 ///
 /// # Errors
 /// It is damaged, or belongs to another training or arithmetic (the error names both sides), or its values do not have
 /// the state root that it claims.
-pub fn load(path: &Path, owner: &Owner<'_>) -> Result<(TrainState, Counters)> {
+pub fn load(path: &Path, owner: &Owner<'_>) -> Result<(TrainState, Counters, H256)> {
     let refuse = |reason: String| Error::Checkpoint { path: path.to_path_buf(), reason };
     let file = WeightFile::open(path)?;
     let metadata = file.metadata()?;
@@ -117,12 +123,12 @@ pub fn load(path: &Path, owner: &Owner<'_>) -> Result<(TrainState, Counters)> {
     };
     let [first, second, adapter] = KINDS.map(flat);
     let state = TrainState { adapter: adapter?, first: first?, second: second?, slots };
-    let root = hex::encode(state::root(state.view(), &counters));
-    if entry("state_root") != root {
-        let claimed = entry("state_root");
+    let root = state::root(state.view(), &counters);
+    let (claimed, found) = (entry("state_root"), hex::encode(root));
+    if claimed != found {
         return Err(refuse(format!(
-            "it claims the state root {claimed}, its values have {root}: it is damaged"
+            "it claims the state root {claimed}, its values have {found}: it is damaged"
         )));
     }
-    Ok((state, counters))
+    Ok((state, counters, root))
 }

@@ -62,7 +62,7 @@ pub struct StepReport {
     pub hashing: Duration,
 }
 
-/// What a segment came to. All but `elapsed` is the same for whoever runs it.
+/// What a segment came to. All but the times is the same for whoever runs it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SegmentReport {
     /// The segment, from 0.
@@ -81,6 +81,10 @@ pub struct SegmentReport {
     pub metrics: SegmentMetrics,
     /// How long it took.
     pub elapsed: Duration,
+    /// How much of that went into roots: the first segment of a session makes two, each later one the one at its end.
+    pub rooting: Duration,
+    /// How much went into held-out losses.
+    pub evaluating: Duration,
 }
 
 /// A loss in millionths of a nat: times 1e6 in binary64, rounded half away from zero, held within `u32`.
@@ -99,6 +103,8 @@ pub struct Session {
     base: H256,
     data: PackedData,
     counters: Counters,
+    /// The root of the state as it is, where it is known: it takes in three times what a gradient has.
+    root: Option<H256>,
     order: RowOrder,
     /// Set while a segment runs, and for ever once one was left half-way.
     inside: bool,
@@ -135,7 +141,7 @@ impl Session {
     pub fn start(inputs: &SessionInputs) -> Result<Self> {
         let (spec, base, data) = open(inputs)?;
         let engine = engine::open(inputs, spec, None)?;
-        Ok(Self::assemble(inputs, engine, base, data, Counters::default()))
+        Ok(Self::assemble(inputs, engine, base, data, (Counters::default(), None)))
     }
 
     /// A training at the boundary at which `checkpoint` was saved, bit for bit.
@@ -145,7 +151,7 @@ impl Session {
     pub fn resume(inputs: &SessionInputs, checkpoint: &Path) -> Result<Self> {
         let (spec, base, data) = open(inputs)?;
         let owner = Owner { spec: &spec, config: &inputs.config, arithmetic: inputs.arithmetic, base };
-        let (state, counters) = checkpoint::load(checkpoint, &owner)?;
+        let (state, counters, root) = checkpoint::load(checkpoint, &owner)?;
         let per_segment = u64::from(inputs.config.steps_per_segment);
         if counters.step % per_segment != 0 || counters.step > inputs.config.total_steps() {
             return Err(Error::Checkpoint {
@@ -157,7 +163,7 @@ impl Session {
             });
         }
         let engine = engine::open(inputs, spec, Some(state))?;
-        Ok(Self::assemble(inputs, engine, base, data, counters))
+        Ok(Self::assemble(inputs, engine, base, data, (counters, Some(root))))
     }
 
     fn assemble(
@@ -165,11 +171,11 @@ impl Session {
         (engine, placement): (Box<dyn Engine>, Placement),
         base: H256,
         data: PackedData,
-        counters: Counters,
+        (counters, root): (Counters, Option<H256>),
     ) -> Self {
         let order = RowOrder::new(&inputs.config.data_key, data.train.rows as u64);
         let (config, arithmetic) = (inputs.config.clone(), inputs.arithmetic);
-        Self { config, arithmetic, engine, placement, base, data, counters, order, inside: false }
+        Self { config, arithmetic, engine, placement, base, data, counters, root, order, inside: false }
     }
 
     /// The adapter and the optimizer's moments as they are now.
@@ -200,7 +206,18 @@ impl Session {
     /// # Errors
     /// As [`Session::state`].
     pub fn state_root(&self) -> Result<H256> {
-        Ok(state::root(self.engine.state()?, &self.counters))
+        match self.root {
+            Some(root) => Ok(root),
+            None => Ok(state::root(self.engine.state()?, &self.counters)),
+        }
+    }
+
+    /// As [`Session::state_root`], which then need not be worked out again, and how long it took.
+    fn make_root(&mut self) -> Result<(H256, Duration)> {
+        let started = Instant::now();
+        let root = self.state_root()?;
+        self.root = Some(root);
+        Ok((root, started.elapsed()))
     }
 
     /// The segment that runs next, from 0; equal to the number of segments once all are done.
@@ -232,9 +249,16 @@ impl Session {
         self.inside = true;
         let started = Instant::now();
         let before = self.counters;
-        let start_root = self.state_root()?;
+        let (start_root, mut rooting) = self.make_root()?;
         let mut trace = trace::start(start_root);
-        let held_out_loss_before_micro = if segment == 0 { self.evaluate_into(&mut trace)? } else { None };
+        let mut evaluating = Duration::ZERO;
+        let mut evaluate = |session: &Self, trace: &mut H256| {
+            let started = Instant::now();
+            let loss = session.evaluate_into(trace);
+            evaluating += started.elapsed();
+            loss
+        };
+        let held_out_loss_before_micro = if segment == 0 { evaluate(self, &mut trace)? } else { None };
         let mut losses = 0.0;
         for _ in 0..self.config.steps_per_segment {
             let report = self.step(&mut trace)?;
@@ -245,23 +269,27 @@ impl Session {
         }
         let train_loss = losses / f64::from(self.config.steps_per_segment);
         let due = self.config.evaluate_after_segments.contains(&segment);
-        let held_out_loss_micro = if due { self.evaluate_into(&mut trace)? } else { None };
+        let held_out_loss_micro = if due { evaluate(self, &mut trace)? } else { None };
         let metrics = SegmentMetrics {
             train_loss_micro: micro(train_loss),
             tokens: self.counters.tokens_seen - before.tokens_seen,
             held_out_loss_before_micro,
             held_out_loss_micro,
         };
+        let (end_root, took) = self.make_root()?;
+        rooting += took;
         self.inside = false;
         Ok(SegmentReport {
             segment,
             start_root,
-            end_root: self.state_root()?,
+            end_root,
             trace,
             train_loss,
             tokens_trained: self.counters.tokens_trained - before.tokens_trained,
             metrics,
             elapsed: started.elapsed(),
+            rooting,
+            evaluating,
         })
     }
 
@@ -293,6 +321,7 @@ impl Session {
         let (tokens, seen) = self.count(&rows)?;
         let learning_rate = self.config.learning_rate_at(step);
         let data = &self.data.train;
+        self.root = None;
         let done = self.engine.step(&StepInput { step, data, rows: &rows, tokens, learning_rate })?;
         *trace = trace::step(*trace, done.loss.to_bits(), done.gradient_hash);
         self.counters.step += 1;
@@ -337,7 +366,7 @@ impl Session {
         }
         let (spec, base) = (self.engine.spec(), self.base);
         let owner = Owner { spec, config: &self.config, arithmetic: self.arithmetic, base };
-        checkpoint::save(path, &owner, self.engine.state()?, &self.counters)
+        checkpoint::save(path, &owner, self.engine.state()?, &self.counters, self.state_root()?)
     }
 
     /// Writes the adapter as `peft` loads it on the base model called `base_model`.

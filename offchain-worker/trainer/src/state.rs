@@ -104,15 +104,22 @@ pub(crate) fn slot_values<'a>(flat: &'a [f32], slot: &Slot) -> &'a [f32] {
     &flat[slot.offset as usize..(slot.offset + slot.count) as usize]
 }
 
-/// The root over {adapter, optimizer moments, counters}.
+/// The root over {adapter, optimizer moments, counters}. Its three parts are hashed beside each other.
 pub fn root(state: StateView<'_>, counters: &Counters) -> H256 {
-    let mut leaves = Vec::with_capacity(state.slots.len() * 3 + 1);
-    for (kind, flat) in KINDS.iter().zip(state.flats()) {
-        for slot in state.slots {
-            let leaf = tensor_leaf(&format!("{kind}{}", slot.name), &slot.shape, slot_values(flat, slot));
-            leaves.push(merkle::leaf_hash(&leaf));
-        }
-    }
+    let hash_part = |kind: &str, flat: &[f32]| -> Vec<H256> {
+        let leaf =
+            |slot: &Slot| tensor_leaf(&format!("{kind}{}", slot.name), &slot.shape, slot_values(flat, slot));
+        state.slots.iter().map(|slot| merkle::leaf_hash(&leaf(slot))).collect()
+    };
+    let mut leaves = std::thread::scope(|scope| {
+        let parts =
+            KINDS.iter().zip(state.flats()).map(|(kind, flat)| scope.spawn(move || hash_part(kind, flat)));
+        let parts: Vec<_> = parts.collect();
+        parts
+            .into_iter()
+            .flat_map(|part| part.join().expect("hashing panics nowhere, qed"))
+            .collect::<Vec<_>>()
+    });
     leaves.push(merkle::leaf_hash(&counters_leaf(counters)));
     merkle::root(&leaves)
 }

@@ -56,7 +56,14 @@ fn on_device(inputs: &SessionInputs) -> SessionInputs {
 
 /// All that does not depend on the clock.
 fn timeless(reports: &[SegmentReport]) -> Vec<SegmentReport> {
-    reports.iter().map(|report| SegmentReport { elapsed: Default::default(), ..report.clone() }).collect()
+    let none = Default::default();
+    let timeless = |report: &SegmentReport| SegmentReport {
+        elapsed: none,
+        rooting: none,
+        evaluating: none,
+        ..report.clone()
+    };
+    reports.iter().map(timeless).collect()
 }
 
 /// State root and traces of a training in a process of its own, on the kernels that `kernels` names.

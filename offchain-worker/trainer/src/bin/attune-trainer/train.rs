@@ -139,12 +139,13 @@ impl Train {
         bar.reset_eta();
         let started = Instant::now();
         let (mut losses, mut segments, mut step_seconds) = (Vec::new(), Vec::new(), Vec::new());
-        let mut hash_seconds = 0.0;
+        // Into the trace, into roots, and into all of the segments but held-out losses.
+        let (mut trace_seconds, mut root_seconds, mut segment_seconds) = (0.0, 0.0, 0.0);
         while session.segment() < inputs.config.segments {
             let mut last = Instant::now();
             let report = session.run_segment(&mut |step| {
                 losses.push(step.loss);
-                hash_seconds += step.hashing.as_secs_f64();
+                trace_seconds += step.hashing.as_secs_f64();
                 step_seconds.push(last.elapsed().as_secs_f64());
                 last = Instant::now();
                 bar.set_position(step.step);
@@ -154,6 +155,8 @@ impl Train {
             if let Some(path) = &self.checkpoint {
                 session.save_checkpoint(path)?;
             }
+            root_seconds += report.rooting.as_secs_f64();
+            segment_seconds += (report.elapsed - report.evaluating).as_secs_f64();
             segments.push(segment_json(&report));
         }
         bar.finish();
@@ -172,7 +175,9 @@ impl Train {
             "tokens_seen": session.counters().tokens_seen,
             "tokens_trained": session.counters().tokens_trained,
             "step_seconds": step_seconds,
-            "hash_share": hash_seconds / step_seconds.iter().sum::<f64>(),
+            "trace_share": trace_seconds / segment_seconds,
+            "root_share": root_seconds / segment_seconds,
+            "hash_share": (trace_seconds + root_seconds) / segment_seconds,
             "positions_per_second": (rows * row_tokens) as f64 / per_step,
             "peak_rss_bytes": peak_rss_bytes(),
             "losses": losses,

@@ -11,8 +11,10 @@ use super::{
     projection::{Machine, Quantised},
 };
 
-/// Logits held at a time, in elements (32 MiB). It decides nothing but memory.
-const CHUNK_ELEMENTS: usize = 8 << 20;
+/// Logits held at a time, in elements: 32 MiB.
+pub(super) const LOGITS: usize = 8 << 20;
+/// Fewer rows at a time would leave the kernels little to share.
+pub(super) const LEAST_ROWS: usize = 16;
 
 /// A real loss in units of 2^−24; the product is exact, and rounded to an integer, ties to even.
 fn fixed(loss: f32) -> i64 {
@@ -30,8 +32,8 @@ fn logits(machine: &Machine, head: &Matrix, x: &Quantised, (from, count): (usize
     z
 }
 
-fn chunks(head: &Matrix, rows: usize) -> impl Iterator<Item = (usize, usize)> {
-    let size = (CHUNK_ELEMENTS / head.outputs).max(16);
+fn chunks(machine: &Machine, head: &Matrix, rows: usize) -> impl Iterator<Item = (usize, usize)> {
+    let size = (machine.logits / head.outputs).max(LEAST_ROWS);
     (0..rows).step_by(size).map(move |from| (from, size.min(rows - from)))
 }
 
@@ -46,7 +48,7 @@ pub(super) fn loss(
     targets: &[usize],
 ) -> Result<i64, NotFinite> {
     let mut sum = 0;
-    for (from, count) in chunks(head, targets.len()) {
+    for (from, count) in chunks(machine, head, targets.len()) {
         let z = logits(machine, head, x, (from, count));
         let mut losses = vec![0; count];
         let rows = z.chunks(head.outputs).zip(&targets[from..]).zip(&mut losses);
@@ -74,7 +76,7 @@ pub(super) fn with_gradient(
     let (vocab, hidden, isa) = (head.outputs, head.inputs, machine.isa);
     let ones = vec![1.0; hidden];
     let mut sum = 0;
-    for (from, count) in chunks(head, targets.len()) {
+    for (from, count) in chunks(machine, head, targets.len()) {
         let mut z = logits(machine, head, x, (from, count));
         let mut u = Quantised::room(count, vocab);
         let mut tokens = vec![(0, 0.0); count];

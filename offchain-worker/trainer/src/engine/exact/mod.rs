@@ -87,7 +87,7 @@ impl ExactEngine {
                 .map(|block| block.map(|(a, b)| Place { a, b }).to_vec())
                 .collect(),
             sigma: lora(&config).sigma(),
-            machine: Machine { isa, threads },
+            machine: Machine { isa, threads, logits: head::LOGITS },
             config,
             heads,
             state,
@@ -218,7 +218,7 @@ impl Engine for ExactEngine {
             Err(_) => return Err(Error::Fault(self.first_fault(input, omega)?)),
         };
         let fault = |operator| Error::Fault(Fault { step: input.step, sequence: None, operator });
-        let Machine { isa, ref threads } = self.machine;
+        let Machine { isa, ref threads, .. } = self.machine;
         let gradient_norm =
             parallel::gradient_norm(threads, isa, &gradient).map_err(|_| fault(Operator::GradientNorm))?;
         let (gradient_hash, hashing) = timed_hash(&gradient);

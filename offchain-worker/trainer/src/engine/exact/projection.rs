@@ -21,6 +21,9 @@ use super::frozen::Matrix;
 pub(super) struct Machine {
     pub(super) isa: Isa,
     pub(super) threads: Threads,
+    /// Logits held at a time, in elements, but at least those of [`super::head::LEAST_ROWS`] rows. It decides nothing but
+    /// memory.
+    pub(super) logits: usize,
 }
 
 /// Rows as mantissas: `[n, columns]`, one scale per row.
