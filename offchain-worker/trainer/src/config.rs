@@ -2,10 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{lora::LoraConfig, optimizer::AdamWConfig, schedule::Schedule, spec::ModelSpec, Error, Result};
+use attune_kernels::rows::optimizer::LONGEST;
+
+use crate::{
+    lora::{self, LoraConfig},
+    optimizer::AdamWConfig,
+    schedule::Schedule,
+    spec::ModelSpec,
+    Error, Result,
+};
 
 /// Most optimizer steps of a training.
 pub const MAX_STEPS: u64 = 1 << 40;
+
+/// Most parameters of an adapter: what the norm of a gradient in exact arithmetic is sized for (`exact/SPEC.md`, section 7).
+pub const MAX_ADAPTER_LENGTH: i64 = LONGEST as i64;
 
 /// The configuration of a training. Two trainings with equal configurations, models, data and execution classes give
 /// equal bits.
@@ -133,13 +144,21 @@ impl TrainConfig {
     /// Rows longer than the model's context.
     pub fn validate_for(&self, spec: &ModelSpec) -> Result<()> {
         self.validate()?;
-        if i64::from(self.sequence_length) <= spec.max_position_embeddings {
-            return Ok(());
+        if i64::from(self.sequence_length) > spec.max_position_embeddings {
+            return Err(Error::Config(format!(
+                "sequence_length is {}, the model's context is {}; pack the data into shorter rows",
+                self.sequence_length, spec.max_position_embeddings
+            )));
         }
-        Err(Error::Config(format!(
-            "sequence_length is {}, the model's context is {}; pack the data into shorter rows",
-            self.sequence_length, spec.max_position_embeddings
-        )))
+        let rank = self.lora.rank;
+        let length: i64 = lora::layout(spec, rank).iter().map(|slot| slot.count).sum();
+        if length > MAX_ADAPTER_LENGTH {
+            return Err(Error::Config(format!(
+                "an adapter of rank {rank} on this model has {length} parameters, at most {MAX_ADAPTER_LENGTH} are \
+                 allowed; take a smaller rank"
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -173,6 +192,22 @@ mod tests {
         let misspelt = text.replace("\"learning_rate\"", "\"learning_rat\"");
         let error = serde_json::from_str::<TrainConfig>(&misspelt).unwrap_err().to_string();
         assert!(error.contains("unknown field `learning_rat`"), "{error}");
+    }
+
+    #[test]
+    fn an_adapter_that_is_too_long_is_refused_before_anything_is_loaded() {
+        let spec = |layers: u32| {
+            ModelSpec::from_json(&serde_json::json!({
+                "architectures": ["LlamaForCausalLM"], "vocab_size": 8, "hidden_size": 8192,
+                "intermediate_size": 28672, "num_hidden_layers": layers, "num_attention_heads": 64,
+                "num_key_value_heads": 8, "max_position_embeddings": 128,
+            }))
+            .unwrap()
+        };
+        let largest = TrainConfig { lora: LoraConfig { rank: 1024, ..config().lora }, ..config() };
+        largest.validate_for(&spec(3)).unwrap();
+        let error = largest.validate_for(&spec(4)).unwrap_err().to_string();
+        assert!(error.contains("rank 1024") && error.contains("at most 536870912"), "{error}");
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl<'a> Right<'a> {
     }
 
     /// 4-bit weights: `packed` holds `[stored rows, ceil(row length / 2)]` bytes, the even element in the low nibble,
-    /// each meaning nibble − 8; `multipliers` holds `[stored rows, ceil(row length / group)]`, from 1 to 15. An
+    /// each meaning nibble − 8; `multipliers` holds `[stored rows, ceil(row length / group)]`, from 1 to 16. An
     /// element is worth (nibble − 8) × multiplier.
     ///
     /// # Panics

@@ -129,7 +129,7 @@ impl OwnedRight {
             Kind::Nibbles { group } => {
                 nibbles = (0..rows * length.div_ceil(2)).map(|_| random.next() as u8).collect();
                 multipliers =
-                    (0..rows * length.div_ceil(group)).map(|_| 1 + random.below(15) as u8).collect();
+                    (0..rows * length.div_ceil(group)).map(|_| 1 + random.below(16) as u8).collect();
             }
         }
         let mut right = OwnedRight {

@@ -208,6 +208,8 @@ impl Engine for ExactEngine {
     }
 
     fn step(&mut self, input: &StepInput<'_>) -> Result<StepResult> {
+        // It may be another thread than the one that made the engine.
+        check_subnormals()?;
         let sequences = input.rows.iter().map(|row| Sequence::new(input.data, *row));
         let sequences = sequences.collect::<Result<Vec<_>>>()?;
         let bearing: Vec<_> = sequences.into_iter().filter(|s| !s.targets.is_empty()).collect();
