@@ -7,6 +7,8 @@
 mod attention;
 mod cuda;
 mod frozen;
+#[cfg(test)]
+mod hard_tests;
 mod head;
 mod pass;
 mod projection;
