@@ -314,7 +314,7 @@ fn refused(inputs: &SessionInputs, checkpoint: &Path) -> String {
 }
 
 #[test]
-fn a_checkpoint_of_another_arithmetic_version_or_base_model_is_refused_with_both_sides() {
+fn a_checkpoint_of_another_arithmetic_version_or_base_model_or_of_other_values_is_refused_with_both_sides() {
     let world = World::new();
     let inputs = exact(&world, BaseFormat::W8);
     let checkpoint = world.path("checkpoint.safetensors");
@@ -333,6 +333,14 @@ fn a_checkpoint_of_another_arithmetic_version_or_base_model_is_refused_with_both
     std::fs::write(&checkpoint, other).unwrap();
     let error = refused(&inputs, &checkpoint);
     assert!(error.contains("its arithmetic is ax2-w8, this training's is ax1-w8"), "{error}");
+    // And with one bit of a value turned over.
+    let mut damaged = bytes.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    std::fs::write(&checkpoint, damaged).unwrap();
+    let error = refused(&inputs, &checkpoint);
+    let root = Session::start(&inputs).unwrap().state_root().unwrap();
+    let claimed = format!("it claims the state root {}, its values have ", hex::encode(root));
+    assert!(error.contains(&claimed), "{error}");
     std::fs::write(&checkpoint, bytes).unwrap();
 
     let mut base = common::pretraining(ModelSpec::from_json(&config_json()).unwrap(), 1);

@@ -254,7 +254,7 @@ fn a_damaged_checkpoint_is_refused() {
     let mut flipped = whole.clone();
     *flipped.last_mut().unwrap() ^= 1;
     let error = refused(&flipped);
-    assert!(error.contains("state root"), "{error}");
+    assert!(error.contains("it claims the state root ") && error.contains(", its values have "), "{error}");
     let error = refused(&whole[..whole.len() - 5]);
     assert!(error.contains("cut short or damaged"), "{error}");
     let error = refused(b"");

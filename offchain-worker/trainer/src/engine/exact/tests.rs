@@ -42,6 +42,16 @@ fn qwen() -> Value {
     value
 }
 
+/// With positions scaled as Llama 3 does it.
+fn llama3() -> Value {
+    let mut value = llama();
+    value["rope_scaling"] = json!({
+        "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 16,
+    });
+    value
+}
+
 fn parameter(spec: &ModelSpec, name: &str) -> Vec<f32> {
     compare::parameter(spec, name, BOUND)
 }
@@ -89,7 +99,7 @@ fn reference_model(spec: &ModelSpec, base: BaseFormat) -> Model {
             head_dim: spec.head_dim as usize,
             norm_epsilon: spec.rms_norm_eps,
             rope_theta: spec.rope_theta,
-            rope_scaling: None,
+            rope_scaling: rope_scaling(spec),
         },
         embedding: freeze(Storage::W8, &["model.embed_tokens.weight".into()]),
         blocks: (0..spec.layers).map(block).collect(),
@@ -288,7 +298,7 @@ impl World {
 
 #[test]
 fn whole_steps_equal_the_reference_bit_for_bit_on_every_path_with_any_threads_and_micro_batches() {
-    for (value, base) in [(llama(), BaseFormat::W8), (qwen(), BaseFormat::W4)] {
+    for (value, base) in [(llama(), BaseFormat::W8), (qwen(), BaseFormat::W4), (llama3(), BaseFormat::W8)] {
         let world = World::new(&value, base);
         let expected = world.reference(2);
         for isa in Isa::available() {
