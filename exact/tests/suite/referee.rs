@@ -1,11 +1,16 @@
 //! The referee's view: any element of a step from the rows and columns that a dispute opens, nothing else.
 
 use attune_exact::{
+    activation,
     element::{self, Channel, Vector},
+    loss,
     mantissa::{narrow, narrow_columns, rows, wide, Width},
     model::Target,
-    norm::inverse_width,
+    norm::{self, inverse_width},
+    optimizer::{self, AdamW, Scalars, State},
     pass::{backward, forward, SequenceForward},
+    real::exp_neg,
+    rotary,
 };
 
 use crate::vectors::{tiny_model, tiny_sequences, tiny_state, LORA, VARIANTS};
@@ -103,4 +108,59 @@ fn an_element_of_a_gradient_is_recomputed_from_two_columns() {
     let h: Vector<'_> = h.vector(TOKEN);
     let dx = element::projection_back(h, &weights, (&d).into(), (&alpha).into());
     assert_eq!(dx, block.gate_up.dx.as_ref().unwrap()[TOKEN * inputs + 7]);
+}
+
+#[test]
+fn an_element_of_the_loss_s_gradient_is_recomputed_from_a_row_and_the_head() {
+    let (model, _, saved) = saved();
+    let head = model.head.as_ref().unwrap_or(&model.embedding);
+    let (row, target, omega, i) = (&saved.blocks[1].x[TOKEN * 32..(TOKEN + 1) * 32], 5, 0.25, 7);
+    let made = loss::forward(row, head, &[target]).unwrap();
+    let whole = loss::backward(&made, head, &[target], omega).unwrap();
+
+    let x = wide(row).unwrap();
+    let logits: Vec<f32> = (0..head.outputs).map(|v| element::base((&x).into(), head.row(v))).collect();
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let e: Vec<f32> = logits.iter().map(|z| exp_neg(z - max)).collect();
+    let z = e.iter().map(|e| element::partition_term(*e)).sum();
+    assert_eq!(element::token_loss(max, logits[target as usize], z), made.losses[0]);
+    let u: Vec<f32> = e.iter().zip(&head.scales).map(|(e, w)| e * w).collect();
+    let u = wide(&u).unwrap();
+    let column: Vec<i8> = head.values.iter().skip(i).step_by(head.inputs).copied().collect();
+    let own = head.row(target as usize);
+    let own = element::embedded(own.values[i], own.scale);
+    let found = element::loss_back((&u).into(), &column, 1.0 / element::partition(z), own, omega);
+    assert_eq!(found, whole[i]);
+}
+
+#[test]
+fn an_element_going_back_through_norm_gates_rotation_and_optimizer_is_recomputed_from_its_row() {
+    let (model, _, saved) = saved();
+    let (block, weight) = (&saved.blocks[1], &model.blocks[1].input_norm);
+    let row = TOKEN * 32..(TOKEN + 1) * 32;
+    // Of the norm: its row of x and of dy.
+    let (x, dy) = (&block.x[row.clone()], &saved.blocks[0].x[row.clone()]);
+    let made = norm::forward(x, weight, model.shape.epsilon()).unwrap();
+    let whole = norm::backward(dy, x, weight, &made).unwrap();
+    let g: Vec<f32> = dy.iter().zip(weight).map(|(dy, w)| dy * w).collect();
+    let (qg, qx) = (wide(&g).unwrap(), wide(x).unwrap());
+    let rho = element::norm_rho((&qx).into(), inverse_width(32), model.shape.epsilon());
+    let c = element::norm_c((&qg).into(), (&qx).into(), rho, inverse_width(32));
+    assert_eq!(element::norm_back(g[9], rho, x[9], c), whole[9]);
+    // Of the gates, the rotation and the optimizer: the pair or the element alone.
+    let (gate, up, da) = (x[3], x[19], dy[3]);
+    let whole = activation::backward(&x[..32], &dy[..16], 16);
+    assert_eq!(element::swiglu_back(gate, up, da), (whole[3], whole[19]));
+    assert_eq!(element::swiglu(gate, up), activation::forward(&x[..32], 16)[3]);
+    let rotary = rotary::table(8, 10_000.0, None, &[TOKEN as u32]);
+    let (cosine, sine) = (rotary.cosine[2], rotary.sine[2]);
+    let (turned, back) = (rotary.rotate(&x[..8]), rotary.rotate_back(&x[..8]));
+    assert_eq!(element::rotated(x[2], x[6], cosine, sine), (turned[2], turned[6]));
+    assert_eq!(element::rotated_back(x[2], x[6], cosine, sine), (back[2], back[6]));
+    let state = State { adapter: x.to_vec(), first: dy.to_vec(), second: vec![0.5; 32] };
+    let adamw = AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 };
+    let scalars = Scalars::new(&adamw, 1e-2, 3);
+    let whole = optimizer::update(&state, &g, &scalars).unwrap();
+    let found = optimizer::updated(x[9], dy[9], 0.5, g[9], &scalars);
+    assert_eq!(found, (whole.adapter[9], whole.first[9], whole.second[9]));
 }
